@@ -1,0 +1,323 @@
+"""The hub as a FastAPI app uses it: assembly of the engine, a broker and the transports."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from types import FrameType, MappingProxyType, TracebackType
+from typing import Any, Generic, Literal, TypeVar, overload
+
+from starlette.exceptions import WebSocketException
+from starlette.websockets import WebSocket, WebSocketState
+
+from hubbub.brokers.base import Broker, History
+from hubbub.brokers.memory import MemoryBroker
+from hubbub.errors import Refused, TooManyConnections, UsageError
+from hubbub.hub.admission import ensure_origin_allowed
+from hubbub.hub.client import Client, ClientInfo, Mode
+from hubbub.hub.engine import NOT_RUNNING, Engine, OnGoodbye
+from hubbub.hub.transport import Transport
+from hubbub.logs import redact_server_logs
+from hubbub.protocol.position import Position
+from hubbub.protocol.publication import Publication
+from hubbub.settings import Settings
+from hubbub.transports.asgi import AsgiTransport, ServerDoor
+from hubbub.transports.exchange import EXTENSION
+from hubbub.workers import ensure_one_worker
+
+_log = logging.getLogger("hubbub")
+
+Message_co = TypeVar("Message_co", covariant=True)
+OnGoodbyeT = TypeVar("OnGoodbyeT", bound=OnGoodbye)
+
+
+class Hub:
+    """Channels, and the clients of one app.
+
+    Args:
+        broker: a URL, or a broker of your own. ``memory://`` is for one process.
+        settings: limits and times, by name (``Hub(message_rate=0)``); what is not given comes from the
+            environment (``HUBBUB_MESSAGE_RATE``), and else from safe defaults. See ``Settings``.
+
+    Raises:
+        UsageError: the URL or a setting is wrong.
+    """
+
+    def __init__(self, broker: str | Broker = "memory://", **settings: Any) -> None:
+        self.settings = Settings.load(**settings)
+        self._broker = _open(broker) if isinstance(broker, str) else broker
+        self._engine: Engine | None = None
+        self._on_goodbye: list[OnGoodbye] = []
+
+    # Life
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: Any) -> AsyncIterator[None]:
+        """Runs the hub as long as the app: ``FastAPI(lifespan=hub.lifespan)``.
+
+        An app with a lifespan of its own enters it there: ``async with hub.lifespan(app): yield``.
+
+        Raises:
+            UsageError: the server was told to run several workers, which a broker inside one process
+                cannot connect.
+        """
+        if self._engine is not None:
+            raise UsageError("the hub is running already: give each app a hub of its own")
+        if isinstance(self._broker, MemoryBroker):
+            ensure_one_worker()
+        redact_server_logs()
+        _install_door(app)
+        engine = Engine(self._broker, self.settings)
+        engine.on_goodbye = self._on_goodbye
+        await engine.start()
+        self._engine = engine
+        try:
+            with _on_stop_signal(engine.begin_stop, engine.loop):
+                yield
+        finally:
+            await engine.stop()
+            self._engine = None
+
+    @property
+    def clients(self) -> Mapping[str, Client[Any]]:
+        """The live clients by their ids."""
+        return MappingProxyType(self._engine.clients if self._engine is not None else {})
+
+    # Clients
+
+    @overload
+    def connect(
+        self, websocket: WebSocket, *, receive: Literal["text"] = "text", user: str = "", data: Any = None,
+        subprotocol: str | None = None, headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> "Connecting[str]": ...  # fmt: skip
+
+    @overload
+    def connect(
+        self, websocket: WebSocket, *, receive: Literal["bytes"], user: str = "", data: Any = None,
+        subprotocol: str | None = None, headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> "Connecting[bytes]": ...  # fmt: skip
+
+    @overload
+    def connect(
+        self, websocket: WebSocket, *, receive: Literal["json"], user: str = "", data: Any = None,
+        subprotocol: str | None = None, headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> "Connecting[Any]": ...  # fmt: skip
+
+    def connect(
+        self,
+        websocket: WebSocket,
+        *,
+        receive: Mode = "text",
+        user: str = "",
+        data: Any = None,
+        subprotocol: str | None = None,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> "Connecting[Any]":
+        """Takes a WebSocket: ``async with hub.connect(websocket) as client``.
+
+        Entering accepts it; leaving the block says goodbye. In between, nothing that the peer does raises:
+        the body ends when the peer leaves. A body that reads sees its loop end, and has ``leave_grace``
+        seconds for what is left; one that only sends is cancelled at once, its ``finally`` blocks run, and
+        the cancellation stops at the end of the block. An exception of the body closes with 1011, is logged
+        once with the client's id and goes on to FastAPI; a ``WebSocketException`` closes with its code and
+        ends here.
+
+        Args:
+            websocket: not accepted yet, or accepted by you.
+            receive: what iteration gives: ``"text"`` (str), ``"bytes"``, or ``"json"`` (parsed text). A
+                message of the other type closes with 1003, text that is not JSON with 1007.
+            user: who it is, for ``client.info``; the hub does not check it.
+            data: anything you want to find again in ``client.info``.
+            subprotocol: the one of ``websocket.scope["subprotocols"]`` to speak.
+            headers: more headers for the answer to the handshake.
+
+        Raises:
+            fastapi.WebSocketException: on entering, before the accept: foreign Origin (1008), too many
+                connections (1013), stopping (1012). FastAPI answers the handshake with 403.
+            UsageError: on entering: the hub is not running.
+        """
+        return Connecting(self, websocket, receive, user, data, subprotocol, list(headers))
+
+    def on_goodbye(self, function: OnGoodbyeT) -> OnGoodbyeT:
+        """Decorates a function, sync or async, that is told once how each client ended: ``(client, goodbye)``."""
+        self._on_goodbye.append(function)
+        return function
+
+    # Publications
+
+    async def publish(self, channel: str, data: Any) -> Position:
+        """Sends to everyone in ``channel``; never waits for a receiver, and never raises because of one.
+
+        Args:
+            channel: any name, such as ``"chat:lobby"``.
+            data: text, bytes, a Pydantic model or anything else that JSON can hold.
+
+        Returns:
+            The position of the publication in the channel's history.
+
+        Raises:
+            UsageError: the hub is not running, ``data`` has no JSON form, or this is not the hub's event
+                loop (then: ``publish_sync``).
+        """
+        engine = self._engine
+        if engine is None:
+            raise UsageError(NOT_RUNNING)
+        return await engine.publish(channel, data)
+
+    def publish_sync(self, channel: str, data: Any, timeout: float | None = 10.0) -> Position:
+        """As ``publish``, from any other thread: a sync route, a worker, a callback.
+
+        Raises:
+            UsageError: as ``publish``; and on the event loop's own thread, which must not block.
+            TimeoutError: the event loop did not get to it in ``timeout`` seconds.
+        """
+        engine = self._engine
+        if engine is None:
+            raise UsageError(NOT_RUNNING)
+        if threading.get_ident() == engine.thread:
+            raise UsageError("publish_sync would block the event loop: here, use await hub.publish")
+        return asyncio.run_coroutine_threadsafe(engine.publish(channel, data), engine.loop).result(timeout)
+
+    async def history(
+        self, channel: str, since: Position | None = None, limit: int | None = None, *, reverse: bool = False
+    ) -> tuple[Sequence[Publication], Position]:
+        """What ``channel`` keeps (``history_size``, ``history_ttl``), and its newest position.
+
+        Args:
+            since: only publications after this position; none match one of another epoch.
+            limit: at most so many.
+            reverse: newest first.
+
+        Raises:
+            UsageError: the broker keeps no history.
+        """
+        if not isinstance(self._broker, History):
+            raise UsageError(f"{type(self._broker).__name__} keeps no history")
+        return await self._broker.history(channel, since, limit, reverse=reverse)
+
+
+class Connecting(Generic[Message_co]):
+    """What ``hub.connect`` returns: enter it."""
+
+    __slots__ = ("_client", "_data", "_headers", "_hub", "_mode", "_subprotocol", "_user", "_websocket")
+
+    def __init__(
+        self, hub: Hub, websocket: WebSocket, mode: Mode, user: str, data: Any, subprotocol: str | None,
+        headers: list[tuple[bytes, bytes]],
+    ) -> None:  # fmt: skip
+        self._hub = hub
+        self._websocket = websocket
+        self._mode: Mode = mode
+        self._user = user
+        self._data = data
+        self._subprotocol = subprotocol
+        self._headers = headers
+        self._client: Client[Message_co] | None = None
+
+    async def __aenter__(self) -> Client[Message_co]:
+        websocket = self._websocket
+        engine = self._hub._engine
+        if engine is None:
+            raise UsageError(NOT_RUNNING)
+        address = websocket.client.host if websocket.client is not None else ""
+        path = websocket.scope["path"]
+        try:
+            ensure_origin_allowed(
+                websocket.headers.get("origin"),
+                websocket.headers.get("host"),
+                engine.settings.allowed_origins,
+            )
+            if engine.stopping:
+                raise TooManyConnections("the server stops")
+            engine.admission.enter(address)
+        except Refused as refused:
+            _log.warning("refused %s to %s: %s", path, address, refused)
+            raise WebSocketException(refused.code, refused.reason) from None
+        try:
+            client = await self._accept(engine, address, path)
+        except BaseException:
+            engine.admission.leave(address)
+            raise
+        # What the connection does not need while it lives.
+        self._client = client
+        self._data = None
+        self._headers = []
+        return await client.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        assert self._client is not None
+        try:
+            return await self._client.__aexit__(kind, error, trace)
+        finally:
+            # The hub may have closed past Starlette, which then must know.
+            self._websocket.application_state = WebSocketState.DISCONNECTED
+
+    async def _accept(self, engine: Engine, address: str, path: str) -> Client[Message_co]:
+        websocket = self._websocket
+        extension = websocket.scope.get("extensions", {}).get(EXTENSION)
+        transport: Transport = AsgiTransport(websocket, engine.policy) if extension is None else extension["transport"]
+        if websocket.application_state is WebSocketState.CONNECTING:
+            async with asyncio.timeout(engine.settings.handshake_timeout):
+                await websocket.accept(self._subprotocol, self._headers)
+        client: Client[Message_co] = Client(
+            engine,
+            transport,
+            ClientInfo(
+                secrets.token_urlsafe(9),
+                self._user,
+                address,
+                path,
+                self._subprotocol,
+                self._data,
+                time.time(),
+            ),
+            self._mode,
+        )
+        engine.welcome(client)
+        transport.attach(client, engine.policy)
+        return client
+
+
+def _open(url: str) -> Broker:
+    if url == "memory://":
+        return MemoryBroker()
+    raise UsageError(f"no broker for {url!r}: there is memory://, or give an instance of hubbub.Broker")
+
+
+def _install_door(app: Any) -> None:
+    """Puts the ServerDoor around a Starlette app's middleware, once."""
+    stack = getattr(app, "middleware_stack", None)
+    if stack is not None and not isinstance(stack, ServerDoor):
+        app.middleware_stack = ServerDoor(stack)
+
+
+@contextlib.contextmanager
+def _on_stop_signal(begin_stop: Callable[[], None], loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Says goodbye as soon as the stop is asked for, before the server cuts connections without a reason.
+
+    Servers run an app's shutdown only after its connections have ended, so that is too late to end them.
+    """
+    previous: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(begin_stop)
+        previous[signum](signum, frame)
+
+    if threading.current_thread() is threading.main_thread():
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(signum)
+            if callable(handler):
+                previous[signum] = handler
+                signal.signal(signum, handle)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            if signal.getsignal(number) is handle:
+                signal.signal(number, handler)

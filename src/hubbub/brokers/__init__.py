@@ -1,0 +1,1 @@
+"""How hubs reach each other, and where history lives."""

@@ -1,0 +1,1 @@
+"""The engine of one process: which channels have which local receivers, and delivery to them."""

@@ -1,0 +1,62 @@
+"""Who may connect at all: the Origin of the page, and how many there are already."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from hubbub.errors import OriginRefused, TooManyConnections
+
+_DEFAULT_PORTS = {"http": ":80", "ws": ":80", "https": ":443", "wss": ":443"}
+
+
+def ensure_origin_allowed(origin: str | None, host: str | None, allowed: Iterable[str]) -> None:
+    """Refuses pages of other origins (RFC 6455 §10.2); the server's own and the listed ones may connect.
+
+    A request without Origin does not come from a browser's page, so no cookie of a victim comes with it: it
+    passes. The scheme is not compared: behind a proxy that ends TLS the server does not know its own.
+
+    Raises:
+        OriginRefused: the page's origin is neither the server's nor in ``allowed``.
+    """
+    if origin is None:
+        return
+    origin = origin.lower()
+    scheme, _, authority = origin.partition("://")
+    if authority and host is not None:
+        port = _DEFAULT_PORTS.get(scheme, "")
+        if authority.removesuffix(port) == host.lower().removesuffix(port):
+            return
+    allowed = tuple(allowed)
+    if "*" not in allowed and origin not in allowed:
+        raise OriginRefused(f"origin {origin!r} is not allowed; HUBBUB_ALLOWED_ORIGINS lists those that are")
+
+
+class Admission:
+    """Counts the live clients, in total and for each address."""
+
+    def __init__(self, max_connections: int, max_per_address: int) -> None:
+        self._max = max_connections
+        self._max_per_address = max_per_address
+        self._total = 0
+        self._addresses: Counter[str] = Counter()
+
+    def enter(self, address: str) -> None:
+        """Counts one more.
+
+        Raises:
+            TooManyConnections: there are as many as there may be; nothing was counted.
+        """
+        if self._total >= self._max:
+            raise TooManyConnections(f"the server holds {self._max} connections already")
+        if self._max_per_address:
+            if self._addresses[address] >= self._max_per_address:
+                raise TooManyConnections(f"{self._max_per_address} connections from one address already")
+            self._addresses[address] += 1
+        self._total += 1
+
+    def leave(self, address: str) -> None:
+        """Counts one less."""
+        self._total -= 1
+        if self._max_per_address:
+            self._addresses[address] -= 1
+            if not self._addresses[address]:
+                del self._addresses[address]

@@ -1,0 +1,81 @@
+"""Pings from one wheel: no timer for each connection, and a stated bound for noticing a dead peer."""
+
+import asyncio
+import math
+import secrets
+from typing import Protocol
+
+
+class Pulse(Protocol):
+    """A connection that can be pinged. The wheel keeps its state in these two attributes."""
+
+    ping_payload: bytes | None
+    """The payload of the first ping without an answer, or None."""
+    pinged_at: float
+
+    def ping(self, payload: bytes) -> None:
+        """Sends a ping frame."""
+
+    def on_silence(self) -> None:
+        """The ping was not answered in time."""
+
+
+class Heartbeat:
+    """A wheel of slots; each tick pings the connections of one slot and looks after those pinged before.
+
+    A peer that stops answering is told of at the latest ``interval + timeout + tick`` seconds after its last
+    sign of life, where a tick is one second, or less where the interval or the time-out ask for less.
+    """
+
+    def __init__(self, interval: float, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._tick = min(1.0, interval / 4, (timeout or interval) / 4)
+        count = max(1, round(interval / self._tick))
+        self._slots: list[set[Pulse]] = [set() for _ in range(count)]
+        self._late = math.ceil((timeout or 0) / self._tick)
+        self._now = 0
+        self._next = 0
+        self._members: dict[Pulse, set[Pulse]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, member: Pulse) -> None:
+        """Pings ``member`` from now on; the first ping comes within one interval."""
+        # Slots are filled in turn, so that connections which came at once are not pinged at once.
+        slot = self._slots[self._next % len(self._slots)]
+        self._next += 1
+        slot.add(member)
+        self._members[member] = slot
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._tick, self._turn)
+
+    def discard(self, member: Pulse) -> None:
+        """Pings ``member`` no more."""
+        slot = self._members.pop(member, None)
+        if slot is not None:
+            slot.discard(member)
+        if not self._members and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _turn(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._tick, self._turn)
+        now = loop.time()
+        slots = self._slots
+        self._now += 1
+        if self._timeout is not None:
+            for index in {self._now % len(slots), (self._now - self._late) % len(slots)}:
+                self._look_after(slots[index], now, self._timeout)
+        payload = secrets.token_bytes(4)
+        for member in tuple(slots[self._now % len(slots)]):
+            if member.ping_payload is None:
+                member.ping_payload = payload
+                member.pinged_at = now
+                member.ping(payload)
+
+    def _look_after(self, slot: set[Pulse], now: float, timeout: float) -> None:
+        for member in tuple(slot):
+            # Half a tick of tolerance: the timer that comes a hair early must not cost a whole round.
+            if member.ping_payload is not None and now - member.pinged_at >= timeout - self._tick / 2:
+                self.discard(member)
+                member.on_silence()

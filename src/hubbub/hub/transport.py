@@ -1,0 +1,80 @@
+"""The contract between the hub and how bytes reach one peer."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from hubbub.errors import Disconnect, Goodbye
+from hubbub.hub.backlog import Backlog
+from hubbub.hub.heartbeat import Heartbeat
+from hubbub.protocol.publication import Payload
+
+
+class Encoding(Protocol):
+    """How payloads become what a kind of transport writes; one per kind, shared by its transports."""
+
+    def join(self, payloads: Sequence[Payload]) -> Any:
+        """One batch for all ``payloads``, made once and pushed to every receiver of this encoding."""
+
+
+class Peer(Protocol):
+    """What a transport tells about its peer. None of these raises or blocks."""
+
+    def on_messages(self, messages: Sequence[Payload], count: int, size: int) -> None:
+        """Messages came, in order. ``count`` and ``size`` (bytes) include control frames, for the rates."""
+
+    def on_lost(self, goodbye: Goodbye) -> None:
+        """The connection has ended or is ending, from outside the hub. Called at most once."""
+
+    def on_fault(self, fault: Disconnect) -> None:
+        """The connection must end, and the reason is ours: too slow, silent."""
+
+
+class Policy(NamedTuple):
+    """What the hub asks of every transport that it attaches to."""
+
+    max_message_size: int
+    max_queued_bytes: int
+    close_timeout: float
+    ping_interval: float
+    ping_timeout: float
+    heartbeat: Heartbeat
+    backlog: Backlog
+
+
+class Transport(ABC):
+    """One peer's connection: exactly one bounded queue towards it, and a way out that always works.
+
+    A transport belongs to one event loop and is used from there alone.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def encoding(self) -> Encoding:
+        """How batches for ``push`` are made."""
+
+    @abstractmethod
+    def attach(self, peer: Peer, policy: Policy) -> None:
+        """From now on ``peer`` is told what comes, and ``policy`` is kept."""
+
+    @abstractmethod
+    def push(self, batch: Any) -> None:
+        """Queues a batch. Returns at once, whatever the peer does; over the bound it tells ``on_fault``."""
+
+    @abstractmethod
+    async def send(self, batch: Any) -> None:
+        """As ``push``, and waits while the peer is behind."""
+
+    @abstractmethod
+    def close(self, code: int, reason: str) -> None:
+        """Sends a close frame behind what is queued; aborts when ``close_timeout`` has passed."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Drops the connection and what is queued, now."""
+
+    @abstractmethod
+    async def settle(self) -> None:
+        """After ``close``: waits for as long as the endpoint must live for the close frame to get out."""

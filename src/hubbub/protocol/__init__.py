@@ -1,0 +1,1 @@
+"""The wire, as pure functions and state machines: no event loop, no clock, no socket."""

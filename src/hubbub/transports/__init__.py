@@ -1,0 +1,1 @@
+"""How bytes reach one peer: any ASGI server, or the fast path inside uvicorn."""

@@ -1,0 +1,485 @@
+"""The fast path: a WebSocket protocol class for uvicorn that the hub can write finished frames to.
+
+Theory of operation. uvicorn's HTTP protocol hands over the socket with the request that asked for the
+upgrade. From then on the connection is in one of these states:
+
+    OPENING   the app runs and has neither accepted nor refused
+    OPEN      frames go both ways; messages go to the app's ``receive``, or to the peer that attached
+    CLOSING   our close frame is out: nothing is written any more, what comes is read for the peer's
+    CLOSED    the socket is gone
+
+The one queue towards the peer is the socket's own write buffer. Its high-water mark is zero, so that
+``pause_writing`` says exactly that something waits: only then does a write cost the look at its size.
+
+A peer that has been told to go gets ``close_timeout`` seconds to do so, and is then cut off. Meanwhile what
+it sends is read and thrown away: closing a socket with unread data resets it, and the peer might never see
+why. uvicorn's contract with its protocol classes is not public API: see the pinned range in pyproject.toml,
+and the canary in the tests.
+"""
+
+import asyncio
+import enum
+from collections.abc import Sequence
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+from uvicorn.config import Config
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.server import ServerState
+
+from hubbub.errors import (
+    Disconnect,
+    Goodbye,
+    HandlerFailed,
+    InvalidMessage,
+    MessageTooLarge,
+    ProtocolViolation,
+    Restarting,
+    Slow,
+    Unresponsive,
+)
+from hubbub.hub.heartbeat import Heartbeat
+from hubbub.hub.transport import Encoding, Peer, Policy, Transport
+from hubbub.protocol.deflate import Deflate, negotiate
+from hubbub.protocol.frames import (
+    Close,
+    FrameParser,
+    Ping,
+    Pong,
+    binary_frame,
+    close_frame,
+    ping_frame,
+    pong_frame,
+    text_frame,
+)
+from hubbub.protocol.handshake import Headers, Refusal, Upgrade, accept_response, parse_upgrade, response
+from hubbub.protocol.publication import Payload
+from hubbub.transports.exchange import EXTENSION, Exchange, websocket_scope
+
+_CLOSE_TIMEOUT = 1.0
+"""Seconds for the peer's close frame where no hub has attached; a hub brings its own."""
+_READ_AFTER_CLOSE = 64 * 1024
+"""Bytes after our close frame that are still parsed, for the peer's close frame."""
+_THROWN_AWAY = 16 * 1024 * 1024
+"""Bytes after our close frame that are read at all: enough for the rest of a message that was too large."""
+_EARLY = 16 * 1024
+"""Bytes that may come before the handshake is answered: none should (RFC 6455 §4.1)."""
+
+_FAULTS: dict[int, type[Disconnect]] = {1002: ProtocolViolation, 1007: InvalidMessage, 1009: MessageTooLarge}
+_heartbeats: WeakKeyDictionary[ServerState, Heartbeat] = WeakKeyDictionary()
+
+
+class _State(enum.Enum):
+    OPENING = enum.auto()
+    OPEN = enum.auto()
+    CLOSING = enum.auto()
+    CLOSED = enum.auto()
+
+
+class FrameEncoding:
+    """Payloads as finished frames in one piece of bytes, compressed once where the connections agreed to."""
+
+    def __init__(self, deflate: Deflate | None) -> None:
+        self._deflate = deflate
+
+    def join(self, payloads: Sequence[Payload]) -> bytes:
+        deflate = self._deflate
+        frames = [
+            text_frame(payload.encode(), deflate) if isinstance(payload, str) else binary_frame(payload, deflate)
+            for payload in payloads
+        ]
+        return frames[0] if len(frames) == 1 else b"".join(frames)
+
+
+_ENCODINGS: dict[Deflate | None, FrameEncoding] = {
+    deflate: FrameEncoding(deflate) for deflate in (None, *map(Deflate, range(9, 16)))
+}
+
+
+class Protocol(asyncio.Protocol, Transport):
+    """``uvicorn app:app --ws hubbub.wire:Protocol``: a complete ASGI WebSocket server, and a transport."""
+
+    __slots__ = (
+        "__weakref__",
+        "_after_close",
+        "_close_timer",
+        "_drained",
+        "_early",
+        "_encoding",
+        "_exchange",
+        "_heartbeat",
+        "_parser",
+        "_paused",
+        "_peer",
+        "_policy",
+        "_reading",
+        "_server_state",
+        "_state",
+        "_transport",
+        "_write",
+        "app_state",
+        "config",
+        "loop",
+        "ping_payload",
+        "pinged_at",
+    )  # fmt: skip
+
+    _transport: asyncio.Transport
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.config = config
+        self.app_state = app_state
+        self.loop = _loop or asyncio.get_running_loop()
+        self._server_state = server_state
+        self._state = _State.OPENING
+        self._exchange: Exchange | None = None
+        self._peer: Peer | None = None
+        self._policy: Policy | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._parser: FrameParser | None = None
+        self._encoding = _ENCODINGS[None]
+        self._early = b""
+        self._after_close = 0
+        self._paused = False
+        self._reading = True
+        self._drained: asyncio.Future[None] | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
+        self.ping_payload: bytes | None = None
+        self.pinged_at = 0.0
+
+    # asyncio and uvicorn call these
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
+        self._write = self._transport.write
+        self._transport.set_write_buffer_limits(high=0)
+        self._server_state.connections.add(self)  # type: ignore[arg-type]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server_state.connections.discard(self)
+        self._leave_open()
+        self._state = _State.CLOSED
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        if self._policy is not None:
+            self._policy.backlog.clear(self)
+        self._paused = False
+        self._wake()
+        self._tell_lost(Goodbye(1006, "", "peer"))
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        if self._policy is not None:
+            self._policy.backlog.note(self, self._transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self._policy is not None:
+            self._policy.backlog.clear(self)
+        self._wake()
+
+    def data_received(self, data: bytes) -> None:
+        parser = self._parser
+        if self._state is _State.OPEN and parser is not None:
+            self._on_events(parser.receive_data(data), len(data))
+        elif self._state is _State.CLOSING:
+            self._on_data_after_close(data)
+        elif self._exchange is None:
+            self._on_request(data)
+        else:
+            self._early += data
+            if len(self._early) > _EARLY:
+                self.abort()
+
+    def eof_received(self) -> None:
+        """The peer sends no more: the transport closes itself."""
+
+    def shutdown(self) -> None:
+        """uvicorn stops."""
+        fault = Restarting("the server restarts: come back in a moment")
+        if self._state is _State.OPENING:
+            self.refuse(503, [(b"connection", b"close"), (b"content-length", b"0")], b"")
+            self._tell_lost(fault.goodbye())
+        else:
+            self._fail(fault)
+
+    # The opening handshake
+
+    def _on_request(self, head: bytes) -> None:
+        config = self.config
+        state = self._server_state
+        upgrade = parse_upgrade(head)
+        limit = config.limit_concurrency
+        if limit is not None and (len(state.connections) > limit or len(state.tasks) >= limit):
+            upgrade = Refusal(503, "Service Unavailable", [])
+        if isinstance(upgrade, Refusal):
+            body = upgrade.text.encode()
+            own = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+            self.refuse(upgrade.status, [*upgrade.headers, *own, (b"connection", b"close")], body)
+            return
+        transport = self._transport
+        scope = websocket_scope(
+            upgrade,
+            config.root_path,
+            asgi={"version": config.asgi_version, "spec_version": "2.4"},
+            scheme="wss" if is_ssl(transport) else "ws",
+            server=get_local_addr(transport),
+            client=get_remote_addr(transport),
+            state=self.app_state.copy(),
+            extensions={"websocket.http.response": {}, EXTENSION: {"transport": self}},
+        )
+        self._exchange = Exchange(self, upgrade, scope)
+        task = self.loop.create_task(self._exchange.run(config.loaded_app))
+        state.tasks.add(task)
+        task.add_done_callback(state.tasks.discard)
+
+    def accept(self, upgrade: Upgrade, headers: Headers) -> None:
+        """Answers the handshake with 101."""
+        if self._state is not _State.OPENING:
+            return
+        deflate = None
+        if self.config.ws_per_message_deflate and (agreed := negotiate(upgrade.extensions)) is not None:
+            answer, deflate = agreed
+            headers.append((b"sec-websocket-extensions", answer.encode()))
+        self._write(accept_response(upgrade, [*self._server_state.default_headers, *headers]))
+        self._encoding = _ENCODINGS[deflate]
+        self._parser = FrameParser(self.config.ws_max_size, deflate)
+        self._state = _State.OPEN
+        interval = self.config.ws_ping_interval
+        if interval:
+            heartbeat = _heartbeats.get(self._server_state)
+            if heartbeat is None:
+                heartbeat = Heartbeat(interval, self.config.ws_ping_timeout)
+                _heartbeats[self._server_state] = heartbeat
+            self._heartbeat = heartbeat
+            heartbeat.add(self)
+        if self._early:
+            early, self._early = self._early, b""
+            self.loop.call_soon(self.data_received, early)
+
+    def refuse(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answers the handshake with a response other than 101."""
+        if self._state is _State.OPENING:
+            self._state = _State.CLOSING
+            self._write(response(status, headers, body))
+            self._close_timer = self.loop.call_later(_CLOSE_TIMEOUT, self.abort)
+            self._transport.close()
+
+    # Messages from the peer
+
+    def _on_events(self, events: Sequence[Any], size: int) -> None:
+        """Sorts what the parser found: messages go on in one piece, control frames are dealt with here."""
+        messages: list[Payload] = []
+        last = None
+        for event in events:
+            kind = type(event)
+            if kind is str or kind is bytes:
+                messages.append(event)
+            elif kind is Ping:
+                self._write(pong_frame(event.payload))
+            elif kind is Pong:
+                if event.payload == self.ping_payload:
+                    self.ping_payload = None
+            else:
+                last = event
+        if self._peer is not None:
+            self._peer.on_messages(messages, len(events), size)
+        elif messages and self._exchange is not None:
+            self._exchange.on_messages(messages)
+            if self._reading and self._exchange.waiting > self.config.ws_max_queue:
+                self._reading = False
+                self._transport.pause_reading()
+        if last is None or self._state is not _State.OPEN:
+            return
+        if type(last) is Close:
+            self._on_close(last)
+        else:
+            self._fail(_FAULTS[last.code](last.reason))
+
+    def on_received(self, left: int) -> None:
+        """The app took an event and ``left`` are waiting."""
+        if not self._reading and left <= self.config.ws_max_queue // 2:
+            self._reading = True
+            self._transport.resume_reading()
+
+    def _on_close(self, close: Close) -> None:
+        self._leave_open()
+        self._state = _State.CLOSING
+        self._write(close_frame(close.code, ""))
+        self._part()
+        self._tell_lost(Goodbye(close.code, close.reason, "peer"))
+
+    def _on_data_after_close(self, data: bytes) -> None:
+        self._after_close += len(data)
+        if self._after_close > _THROWN_AWAY:
+            self._transport.pause_reading()
+        elif self._parser is not None:
+            if any(type(event) is Close for event in self._parser.receive_data(data)):
+                self._transport.close()
+            elif self._after_close > _READ_AFTER_CLOSE:
+                self._go_deaf()
+
+    # Transport: what the hub calls
+
+    @property
+    def encoding(self) -> Encoding:
+        return self._encoding
+
+    @property
+    def attached(self) -> bool:
+        """Whether messages go to a peer instead of the app's ``receive``."""
+        return self._peer is not None
+
+    def attach(self, peer: Peer, policy: Policy) -> None:
+        """Takes the connection over, after the accept: from now on ``peer`` gets what comes, by ``policy``."""
+        assert self._exchange is not None
+        self._peer = peer
+        self._policy = policy
+        if self._parser is not None:
+            self._parser.max_size = policy.max_message_size
+        messages, goodbye = self._exchange.take_over()
+        if self._state is _State.OPEN:
+            if self._heartbeat is not None:
+                self._heartbeat.discard(self)
+            self._heartbeat = policy.heartbeat
+            self._heartbeat.add(self)
+            if not self._reading:
+                self._reading = True
+                self._transport.resume_reading()
+        self._exchange = None
+        if messages:
+            peer.on_messages(messages, len(messages), sum(map(len, messages)))
+        if self._state is not _State.OPEN:
+            peer.on_lost(goodbye or Goodbye(1006, "", "peer"))
+
+    def push(self, batch: bytes) -> None:
+        # The hot path: once for each receiver of each wave.
+        if self._paused:
+            self._push_behind(batch)
+        elif self._state is _State.OPEN:
+            self._write(batch)
+
+    async def send(self, batch: bytes) -> None:
+        self.push(batch)
+        while self._paused and self._state is _State.OPEN:
+            if self._drained is None:
+                self._drained = self.loop.create_future()
+            await asyncio.shield(self._drained)
+
+    async def send_message(self, payload: Payload) -> None:
+        """Sends one message of the app."""
+        await self.send(self._encoding.join((payload,)))
+
+    def close(self, code: int, reason: str) -> None:
+        if self._state is _State.OPEN:
+            self._leave_open()
+            self._state = _State.CLOSING
+            self._write(close_frame(code, reason))
+            self._start_close_timer()
+            if not self._reading:
+                self._transport.resume_reading()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    async def settle(self) -> None:
+        """Nothing to wait for: the connection ends by itself, without the endpoint."""
+
+    def give_up(self, fault: Slow) -> None:
+        """The backlog of all receivers is too large, and this one's share the largest."""
+        if self._peer is not None:
+            self._peer.on_fault(fault)
+
+    def ping(self, payload: bytes) -> None:
+        if self._reading:
+            self._write(ping_frame(payload))
+        else:
+            # The app is behind and reading pauses, so that an answer would not be seen.
+            self.ping_payload = None
+
+    def on_silence(self) -> None:
+        if not self._reading and self._heartbeat is not None:
+            self.ping_payload = None
+            self._heartbeat.add(self)
+            return
+        self._fail(Unresponsive("no answer to a ping"))
+        self.abort()
+
+    def on_app_done(self, *, failed: bool, accepted: bool) -> None:
+        """The app has returned or raised; who has attached stays."""
+        if not accepted and self._state is _State.OPENING:
+            body = b"Internal Server Error"
+            headers = [
+                (b"content-type", b"text/plain"),
+                (b"content-length", b"21"),
+                (b"connection", b"close"),
+            ]
+            self.refuse(500, headers, body)
+        elif self._peer is None:
+            if failed:
+                self._fail(HandlerFailed("internal error"))
+            else:
+                self.close(1000, "")
+
+    # Ends
+
+    def _fail(self, fault: Disconnect) -> None:
+        """Ends the connection for a reason of ours; for a broken stream that means to stop listening."""
+        if self._state is not _State.OPEN:
+            return
+        if self._peer is not None:
+            self._peer.on_fault(fault)
+        # Whoever has attached has closed by now, behind what it still owed; this is for the others.
+        self.close(fault.code, fault.reason)
+        if isinstance(fault, ProtocolViolation | InvalidMessage | MessageTooLarge | Restarting):
+            self._go_deaf()
+        if self._exchange is not None:
+            self._exchange.on_disconnect(fault.goodbye())
+
+    def _tell_lost(self, goodbye: Goodbye) -> None:
+        if self._peer is not None:
+            self._peer.on_lost(goodbye)
+        elif self._exchange is not None:
+            self._exchange.on_disconnect(goodbye)
+
+    def _leave_open(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.discard(self)
+            self._heartbeat = None
+
+    def _go_deaf(self) -> None:
+        """Parses no more, and shows the peer by the end of our stream that all is said."""
+        self._parser = None
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def _part(self) -> None:
+        """Both close frames are there: the server closes first (RFC 6455 §7.1.1)."""
+        self._start_close_timer()
+        self._transport.close()
+
+    def _start_close_timer(self) -> None:
+        timeout = self._policy.close_timeout if self._policy is not None else _CLOSE_TIMEOUT
+        self._close_timer = self.loop.call_later(timeout, self.abort)
+
+    def _push_behind(self, batch: bytes) -> None:
+        policy = self._policy
+        queued = self._transport.get_write_buffer_size() + len(batch)
+        if policy is None or self._peer is None:
+            self._write(batch)
+        elif queued > policy.max_queued_bytes:
+            self._peer.on_fault(Slow(f"more than {policy.max_queued_bytes} bytes behind"))
+        elif self._state is _State.OPEN:
+            self._write(batch)
+            policy.backlog.note(self, queued)
+
+    def _wake(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
