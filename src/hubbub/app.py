@@ -53,6 +53,11 @@ class Hub:
         self._engine: Engine | None = None
         self._on_goodbye: list[OnGoodbye] = []
 
+    @property
+    def one_process(self) -> bool:
+        """Whether the broker connects nothing but this process."""
+        return isinstance(self._broker, MemoryBroker)
+
     # Life
 
     @contextlib.asynccontextmanager
@@ -67,7 +72,7 @@ class Hub:
         """
         if self._engine is not None:
             raise UsageError("the hub is running already: give each app a hub of its own")
-        if isinstance(self._broker, MemoryBroker):
+        if self.one_process:
             ensure_one_worker()
         redact_server_logs()
         _install_door(app)

@@ -13,7 +13,7 @@ SEVERAL_WORKERS = (
     "that connects processes."
 )
 
-_SERVERS = {"uvicorn", "gunicorn", "granian", "hypercorn", "fastapi"}
+_SERVERS = {"uvicorn", "gunicorn", "granian", "hypercorn", "fastapi", "hubbub"}
 _FROM_ENVIRONMENT = {"uvicorn", "gunicorn"}
 
 

@@ -1,0 +1,114 @@
+"""The commands and their options; what they do is in the modules beside this one."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hubbub.cli.connect import Session, open_url
+from hubbub.cli.preflight import ensure_importable, ensure_one_hub_process
+from hubbub.cli.server import ServerOptions, run_server
+from hubbub.errors import UsageError
+
+app = typer.Typer(
+    name="hubbub",
+    help="Real-time for FastAPI: rooms, notifications and streams that survive production.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every network this machine is on.")]
+Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
+LogLevel = Annotated[str, typer.Option(help="critical, error, warning, info, debug or trace.")]
+AccessLog = Annotated[bool, typer.Option(help="Log every request and connection. Tokens are redacted.")]
+Deflate = Annotated[bool, typer.Option(help="Offer permessage-deflate: less traffic, more CPU time.")]
+
+
+@app.command()
+def run(
+    target: Annotated[str, typer.Argument(metavar="MODULE:APP", help="The app, such as main:app, or main.py.")],
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    reload: Annotated[bool, typer.Option(help="Restart when a file changes, for development.")] = False,
+    workers: Annotated[int, typer.Option(help="Processes. More than one needs a shared broker.", min=1)] = 1,
+    root_path: Annotated[str, typer.Option(help="Path prefix that a proxy takes off.")] = "",
+    proxy_headers: Annotated[bool, typer.Option(help="Believe X-Forwarded-* of trusted proxies.")] = True,
+    forwarded_allow_ips: Annotated[
+        str | None, typer.Option(help="Trusted proxies, comma separated; * is any. Default: 127.0.0.1.")
+    ] = None,
+    ssl_certfile: Annotated[Path | None, typer.Option(help="TLS certificate.", exists=True, dir_okay=False)] = None,
+    ssl_keyfile: Annotated[Path | None, typer.Option(help="TLS key.", exists=True, dir_okay=False)] = None,
+    limit_concurrency: Annotated[int | None, typer.Option(help="Connections before answering 503.")] = None,
+    deflate: Deflate = False,
+    access_log: AccessLog = True,
+    log_level: LogLevel = "info",
+) -> None:
+    """Run your FastAPI app on the fast path: uvicorn with Hubbub's protocol, uvloop and httptools.
+
+    Limits come from the environment: HUBBUB_MESSAGE_RATE, HUBBUB_MAX_CONNECTIONS, HUBBUB_ALLOWED_ORIGINS, …
+    """
+    sys.path.insert(0, str(Path.cwd()))
+    target = ensure_importable(target, load=not reload)
+    if workers > 1 and not reload:
+        ensure_one_hub_process(workers)
+    options = ServerOptions(
+        host=host,
+        port=port,
+        log_level=log_level,
+        access_log=access_log,
+        deflate=deflate,
+        more={
+            "reload": reload,
+            "workers": 1 if reload else workers,
+            "root_path": root_path,
+            "proxy_headers": proxy_headers,
+            "forwarded_allow_ips": forwarded_allow_ips,
+            "ssl_certfile": ssl_certfile,
+            "ssl_keyfile": ssl_keyfile,
+            "limit_concurrency": limit_concurrency,
+        },
+    )
+    run_server(target, options)
+
+
+@app.command()
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    deflate: Deflate = False,
+    access_log: AccessLog = True,
+    log_level: LogLevel = "info",
+) -> None:
+    """Serve the seven systems and the playground page: open http://127.0.0.1:8000 in a browser."""
+    options = ServerOptions(host=host, port=port, log_level=log_level, access_log=access_log, deflate=deflate)
+    run_server("hubbub.console.site:app", options)
+
+
+@app.command()
+def connect(
+    url: Annotated[str, typer.Argument(help="Such as ws://127.0.0.1:8000/ws/echo; ws:// may be left out.")],
+    token: Annotated[str | None, typer.Option(help="Sent as the query parameter 'token'; shown nowhere.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Check lines as JSON, and print JSON readably.")] = False,
+    header: Annotated[list[str] | None, typer.Option(help="A header more, as 'Name: value'. Repeatable.")] = None,
+    subprotocol: Annotated[list[str] | None, typer.Option(help="A subprotocol to offer. Repeatable.")] = None,
+    wait: Annotated[float, typer.Option(help="Seconds of silence to wait for after piped input has ended.")] = 2.0,
+) -> None:
+    """Talk to a WebSocket from the terminal: lines go out, messages come in. Ctrl-D closes."""
+    session = Session(open_url(url, token), json, header or [], subprotocol or [], wait, Console(highlight=False))
+    raise typer.Exit(asyncio.run(session.run()))
+
+
+def main() -> None:
+    """Runs a command; a wrong use is one sentence on standard error, and exit code 2."""
+    try:
+        app()
+    except UsageError as error:
+        Console(stderr=True, highlight=False).print(f"[bold red]hubbub:[/] {error}", soft_wrap=True)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -1,0 +1,139 @@
+"""An interactive WebSocket client for the terminal."""
+
+import asyncio
+import json
+import sys
+import threading
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from rich.console import Console
+from rich.markup import escape
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+from hubbub.errors import UsageError
+
+_QUIET_CODES = (1000, 1001, 1005)
+_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+
+
+def open_url(url: str, token: str | None) -> str:
+    """The WebSocket URL for what was typed: without a scheme, or with that of a page; plus the token.
+
+    Raises:
+        UsageError: it is none.
+    """
+    parts = urlsplit(url if "://" in url else f"ws://{url}")
+    if parts.scheme not in _SCHEMES or not parts.netloc:
+        raise UsageError(f"{url!r} is no WebSocket address: try ws://127.0.0.1:8000/ws/echo")
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    if token is not None:
+        query.append(("token", token))
+    return urlunsplit(parts._replace(scheme=_SCHEMES[parts.scheme], query=urlencode(query)))
+
+
+@dataclass
+class Session:
+    """One conversation: from the opening to the goodbye."""
+
+    url: str
+    json: bool
+    headers: list[str]
+    subprotocols: list[str]
+    wait: float
+    console: Console
+    _heard: int = 0
+
+    async def run(self) -> int:
+        """Talks until one side closes; returns the exit code: 0 for a normal end."""
+        try:
+            websocket = await connect(
+                self.url,
+                additional_headers=[self._header(line) for line in self.headers],
+                subprotocols=self.subprotocols or None,  # type: ignore[arg-type]
+                max_size=None,
+            )
+        except InvalidStatus as error:
+            status = error.response.status_code
+            hint = {
+                403: "wrong or missing token, foreign origin, or too many connections",
+                404: "no such path",
+                503: "the server is full or stops",
+            }.get(status, "this is no WebSocket endpoint" if status < 400 or status in (405, 426) else "")
+            self._say(f"refused with HTTP {status}" + (f": {hint}" if hint else ""), "red")
+            return 1
+        except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
+            self._say(f"cannot connect: {error or type(error).__name__}", "red")
+            return 1
+        spoken = f", speaking {websocket.subprotocol}" if websocket.subprotocol else ""
+        self._say(f"connected{spoken}; Ctrl-D closes", "green")
+        return await self._talk(websocket)
+
+    async def _talk(self, websocket: ClientConnection) -> int:
+        sending = asyncio.create_task(self._send(websocket))
+        try:
+            async for message in websocket:
+                self._show(message)
+        except ConnectionClosed:
+            pass
+        finally:
+            sending.cancel()
+        code, reason = websocket.close_code, websocket.close_reason
+        ours = sending.done() and not sending.cancelled()
+        normal = ours or code in _QUIET_CODES
+        self._say(f"closed: {code}{f' {reason}' if reason else ''}", "yellow" if normal else "red")
+        return 0 if normal else 1
+
+    async def _send(self, websocket: ClientConnection) -> None:
+        """Sends lines until there are no more, then closes."""
+        lines: asyncio.Queue[str | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        # A daemon thread: a read of the terminal cannot be cancelled, and must not hold up the exit.
+        threading.Thread(target=_read_lines, args=(loop, lines), daemon=True).start()
+        while (line := await lines.get()) is not None:
+            if self.json:
+                try:
+                    json.loads(line)
+                except ValueError as error:
+                    self._say(f"not sent, this is not JSON: {error}", "red")
+                    continue
+            await websocket.send(line)
+        if not sys.stdin.isatty():
+            await self._silence()
+        await websocket.close()
+
+    async def _silence(self) -> None:
+        """Waits until nothing has come for ``wait`` seconds."""
+        heard = None
+        while heard != self._heard:
+            heard = self._heard
+            await asyncio.sleep(self.wait)
+
+    def _show(self, message: str | bytes) -> None:
+        self._heard += 1
+        if isinstance(message, bytes):
+            self._say(f"{len(message)} bytes: {message[:64].hex(' ')}{' …' if len(message) > 64 else ''}", "magenta")
+            return
+        if self.json:
+            try:
+                self.console.print_json(message)
+                return
+            except ValueError:
+                pass
+        self.console.print(f"[cyan]<[/] {escape(message)}", soft_wrap=True)
+
+    def _say(self, text: str, colour: str) -> None:
+        self.console.print(f"[{colour}]{escape(text)}[/]", soft_wrap=True)
+
+    def _header(self, line: str) -> tuple[str, str]:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise UsageError(f"{line!r} is no header: write it as 'Name: value'")
+        return name.strip(), value.strip()
+
+
+def _read_lines(loop: asyncio.AbstractEventLoop, lines: "asyncio.Queue[str | None]") -> None:
+    for line in sys.stdin:
+        loop.call_soon_threadsafe(lines.put_nowait, line.rstrip("\n"))
+    loop.call_soon_threadsafe(lines.put_nowait, None)

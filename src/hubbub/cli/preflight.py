@@ -1,0 +1,113 @@
+"""What is checked before a server starts, so that the error comes at once and names the remedy."""
+
+import errno
+import gc
+import importlib
+import importlib.util
+import logging
+import os
+import socket
+
+from hubbub.app import Hub
+from hubbub.errors import UsageError
+from hubbub.settings import Settings
+from hubbub.workers import SEVERAL_WORKERS
+
+_log = logging.getLogger("hubbub")
+
+SPARE_DESCRIPTORS = 64
+"""For what is not a connection: the event loop, log files, listening sockets, the app's own."""
+
+
+def ensure_importable(target: str, *, load: bool) -> str:
+    """The import string for ``target``: ``MODULE:APP``, ``MODULE`` (its ``app``) or a file's path.
+
+    Args:
+        load: import the module to see that it can be, and has the attribute.
+
+    Raises:
+        UsageError: there is no such module or attribute, or the module does not import.
+    """
+    module_name, _, attribute = target.partition(":")
+    if module_name.endswith(".py"):
+        module_name = module_name.removesuffix(".py").removeprefix("./").replace(os.sep, ".")
+    attribute = attribute or "app"
+    try:
+        found = importlib.util.find_spec(module_name) is not None
+    except (ImportError, ValueError):
+        found = False
+    if not found:
+        raise UsageError(
+            f"there is no module {module_name!r} here ({os.getcwd()}): give MODULE:APP as you would import it, "
+            "from the folder that holds it"
+        )
+    if load:
+        try:
+            module = importlib.import_module(module_name)
+        except UsageError:
+            raise
+        except ImportError as error:
+            raise UsageError(f"{module_name!r} cannot be imported: {error}") from error
+        if not hasattr(module, attribute.partition(".")[0]):
+            raise UsageError(f"module {module_name!r} has no {attribute!r}: name the app, {module_name}:NAME")
+    return f"{module_name}:{attribute}"
+
+
+def ensure_one_hub_process(workers: int) -> None:
+    """Refuses several workers if a hub of the imported app can only serve one.
+
+    Raises:
+        UsageError: there is such a hub.
+    """
+    # Hubs need no registry for this one question, asked once.
+    if any(isinstance(thing, Hub) and thing.one_process for thing in gc.get_objects()):
+        raise UsageError(SEVERAL_WORKERS.format(workers=workers))
+
+
+def ensure_port_free(host: str, port: int) -> None:
+    """Raises:
+    UsageError: the address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise UsageError(
+                    f"port {port} on {host} is taken: stop what listens there, or choose another with --port"
+                ) from None
+            if error.errno == errno.EACCES:
+                raise UsageError(f"port {port} needs more rights: choose one from 1024 with --port") from None
+            raise UsageError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+
+
+def ensure_descriptors(settings: Settings) -> None:
+    """Raises this process's limit of file descriptors as far as it may, and checks it against ``max_connections``.
+
+    Raises:
+        UsageError: ``max_connections`` was asked for and does not fit.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    needed = settings.max_connections + SPARE_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        allowed = min(needed, hard)
+    else:
+        allowed = needed
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        soft = allowed
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    sentence = (
+        f"{soft} file descriptors (ulimit -n) are not enough for {settings.max_connections} connections: raise the "
+        f"limit to {needed}, or set HUBBUB_MAX_CONNECTIONS to {max(1, soft - SPARE_DESCRIPTORS)} or less"
+    )
+    if "max_connections" in settings.model_fields_set:
+        raise UsageError(sentence)
+    _log.warning("%s", sentence)

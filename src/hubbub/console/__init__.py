@@ -1,0 +1,1 @@
+"""The playground: the seven systems on one page."""
