@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from types import FrameType, MappingProxyType, TracebackType
 from typing import Any, Generic, Literal, TypeVar, overload
 
-from starlette.exceptions import WebSocketException
+from fastapi.exceptions import WebSocketException
 from starlette.websockets import WebSocket, WebSocketState
 
 from hubbub.brokers.base import Broker, History
 from hubbub.brokers.memory import MemoryBroker
-from hubbub.errors import Refused, TooManyConnections, UsageError
+from hubbub.errors import Refused, Restarting, UsageError
 from hubbub.hub.admission import ensure_origin_allowed
 from hubbub.hub.client import Client, ClientInfo, Mode
 from hubbub.hub.engine import NOT_RUNNING, Engine, OnGoodbye
@@ -237,9 +237,9 @@ class Connecting(Generic[Message_co]):
                 engine.settings.allowed_origins,
             )
             if engine.stopping:
-                raise TooManyConnections("the server stops")
+                raise Restarting("the server stops")
             engine.admission.enter(address)
-        except Refused as refused:
+        except (Refused, Restarting) as refused:
             _log.warning("refused %s to %s: %s", path, address, refused)
             raise WebSocketException(refused.code, refused.reason) from None
         try:
@@ -286,6 +286,8 @@ class Connecting(Generic[Message_co]):
         )
         engine.welcome(client)
         transport.attach(client, engine.policy)
+        if engine.stopping:
+            client.on_fault(Restarting("the server restarts: come back in a moment"))
         return client
 
 

@@ -3,9 +3,11 @@
 import logging
 import re
 
+# Two patterns, so that the time is linear in the text: a peer chooses what is in a request line.
+_PARAMETER = re.compile(r"([?&;])([\w.-]+)=([^&;\s\"'#]+)")
 _SECRET = re.compile(
-    r"([?&;](?:[\w.-]*(?:token|secret|password|passwd|passphrase|api[-_]?key|apikey|signature|ticket|jwt|credential)"
-    r"[\w.-]*|auth|authorization|key|sig|session|sid|code|pwd)=)[^&;\s\"'#]+",
+    r"token|secret|password|passwd|passphrase|api[-_]?key|signature|ticket|jwt|credential"
+    r"|^(?:auth|authorization|key|sig|session|sid|code|pwd)$",
     re.IGNORECASE,
 )
 _SERVERS = ("uvicorn", "uvicorn.access", "uvicorn.error", "uvicorn.asgi", "hypercorn.access", "hypercorn.error",
@@ -14,7 +16,12 @@ _SERVERS = ("uvicorn", "uvicorn.access", "uvicorn.error", "uvicorn.asgi", "hyper
 
 def redact(text: str) -> str:
     """``text`` with the values of query parameters that carry secrets (token, key, ticket, …) as ``***``."""
-    return _SECRET.sub(r"\1***", text)
+    return _PARAMETER.sub(_hide, text)
+
+
+def _hide(parameter: re.Match[str]) -> str:
+    mark, name, _ = parameter.groups()
+    return f"{mark}{name}=***" if _SECRET.search(name) else parameter[0]
 
 
 class RedactingFilter(logging.Filter):

@@ -15,7 +15,7 @@ class Settings(BaseSettings):
     Times are seconds, sizes are bytes, and for rates and counts that say so 0 means no limit.
     """
 
-    model_config = SettingsConfigDict(env_prefix="HUBBUB_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="HUBBUB_", frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_message_size: int = Field(64 * 1024, ge=1)
     """Bytes in one message from a peer, after decompression. Larger: close 1009."""

@@ -13,16 +13,23 @@ SEVERAL_WORKERS = (
     "that connects processes."
 )
 
-_SERVERS = {"uvicorn", "gunicorn", "granian", "hypercorn", "fastapi", "hubbub"}
-_FROM_ENVIRONMENT = {"uvicorn", "gunicorn"}
+_VARIABLES = {
+    "uvicorn": "WEB_CONCURRENCY",
+    "fastapi": "WEB_CONCURRENCY",
+    "gunicorn": "WEB_CONCURRENCY",
+    "granian": "GRANIAN_WORKERS",
+}
+_SERVERS = {*_VARIABLES, "hypercorn", "hubbub"}
+_ONE_WHEN_RELOADING = {"uvicorn", "fastapi", "hubbub"}
 
 
 def declared_workers(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """The number of workers on the command line of a known ASGI server, or in ``WEB_CONCURRENCY``; else 1."""
-    if not argv:
+    """The number of workers on the command line of a known ASGI server, or in its environment variable; else 1."""
+    program = PurePath(argv[0] if argv else "")
+    server = program.parent.name if program.stem == "__main__" else program.stem
+    if server not in _SERVERS:
         return 1
-    server = _SERVERS.intersection((*PurePath(argv[0]).parts, PurePath(argv[0]).stem))
-    if not server:
+    if server in _ONE_WHEN_RELOADING and ("--reload" in argv or argv[1:2] == ["dev"]):
         return 1
     for option, value in zip(argv, [*argv[1:], ""], strict=True):
         name, _, inline = option.partition("=")
@@ -30,7 +37,7 @@ def declared_workers(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             return _count(inline or value)
         if name.startswith("-w") and name[2:].isdigit():
             return _count(name[2:])
-    return _count(environ.get("WEB_CONCURRENCY", "1")) if server & _FROM_ENVIRONMENT else 1
+    return _count(environ.get(_VARIABLES.get(server, ""), "1"))
 
 
 def ensure_one_worker() -> None:

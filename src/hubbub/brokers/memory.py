@@ -51,7 +51,7 @@ class MemoryBroker(Broker, History):
 
     async def stop(self) -> None:
         self._deliver = None
-        self._logs.clear()
+        self._forget(list(self._logs))
 
     async def subscribe(self, channel: str) -> None:
         """Nothing to do: every publication of this process is delivered here."""
@@ -106,11 +106,17 @@ class MemoryBroker(Broker, History):
     def _log(self, channel: str) -> _Log:
         log = self._logs.get(channel)
         if log is None:
-            # An epoch of its own: a channel that was forgotten and comes back must not look like the old one.
-            log = self._logs[channel] = _Log(secrets.token_hex(4))
+            # That of a position in a channel not used before, so that who stood there has missed nothing else.
+            log = self._logs[channel] = _Log(self._epoch)
         return log
 
     def _sweep(self, now: float) -> None:
         self._until_sweep = max(_SWEEP_EVERY, len(self._logs))
-        for channel in [channel for channel, log in self._logs.items() if log.idle_until <= now]:
+        self._forget([channel for channel, log in self._logs.items() if log.idle_until <= now])
+
+    def _forget(self, channels: Sequence[str]) -> None:
+        for channel in channels:
             del self._logs[channel]
+        if channels:
+            # A channel that was forgotten and comes back must not look like the old one.
+            self._epoch = secrets.token_hex(4)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from hubbub.cli.connect import Session, open_url
 from hubbub.cli.preflight import ensure_importable, ensure_one_hub_process
@@ -99,7 +100,9 @@ def connect(
     wait: Annotated[float, typer.Option(help="Seconds of silence to wait for after piped input has ended.")] = 2.0,
 ) -> None:
     """Talk to a WebSocket from the terminal: lines go out, messages come in. Ctrl-D closes."""
-    session = Session(open_url(url, token), json, header or [], subprotocol or [], wait, Console(highlight=False))
+    session = Session(
+        open_url(url, token), json, header or [], subprotocol or [], wait, Console(highlight=False, emoji=False)
+    )
     raise typer.Exit(asyncio.run(session.run()))
 
 
@@ -108,7 +111,8 @@ def main() -> None:
     try:
         app()
     except UsageError as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]hubbub:[/] {error}", soft_wrap=True)
+        console = Console(stderr=True, highlight=False, emoji=False)
+        console.print(f"[bold red]hubbub:[/] {escape(str(error))}", soft_wrap=True)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -15,7 +17,10 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from hubbub.errors import UsageError
 
 _QUIET_CODES = (1000, 1001, 1005)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+"""What a peer must not get through to the terminal: escape sequences move the cursor, and set its title."""
 
 
 def open_url(url: str, token: str | None) -> str:
@@ -24,9 +29,14 @@ def open_url(url: str, token: str | None) -> str:
     Raises:
         UsageError: it is none.
     """
-    parts = urlsplit(url if "://" in url else f"ws://{url}")
+    wrong = UsageError(f"{url!r} is no WebSocket address: try ws://127.0.0.1:8000/ws/echo")
+    try:
+        parts = urlsplit(url if _SCHEME.match(url) else f"ws://{url}")
+        _ = parts.port  # looked at here, since only looking says that it is none
+    except ValueError:
+        raise wrong from None
     if parts.scheme not in _SCHEMES or not parts.netloc:
-        raise UsageError(f"{url!r} is no WebSocket address: try ws://127.0.0.1:8000/ws/echo")
+        raise wrong
     query = parse_qsl(parts.query, keep_blank_values=True)
     if token is not None:
         query.append(("token", token))
@@ -44,6 +54,7 @@ class Session:
     wait: float
     console: Console
     _heard: int = 0
+    _ours: bool = False
 
     async def run(self) -> int:
         """Talks until one side closes; returns the exit code: 0 for a normal end."""
@@ -79,9 +90,10 @@ class Session:
             pass
         finally:
             sending.cancel()
+            with suppress(asyncio.CancelledError, ConnectionClosed):
+                await sending
         code, reason = websocket.close_code, websocket.close_reason
-        ours = sending.done() and not sending.cancelled()
-        normal = ours or code in _QUIET_CODES
+        normal = self._ours or code in _QUIET_CODES
         self._say(f"closed: {code}{f' {reason}' if reason else ''}", "yellow" if normal else "red")
         return 0 if normal else 1
 
@@ -101,6 +113,7 @@ class Session:
             await websocket.send(line)
         if not sys.stdin.isatty():
             await self._silence()
+        self._ours = True
         await websocket.close()
 
     async def _silence(self) -> None:
@@ -117,14 +130,15 @@ class Session:
             return
         if self.json:
             try:
-                self.console.print_json(message)
+                plain = json.dumps(json.loads(message), ensure_ascii=False)
+                self.console.print_json(message, ensure_ascii=plain.translate(_CONTROLS) != plain)
                 return
             except ValueError:
                 pass
-        self.console.print(f"[cyan]<[/] {escape(message)}", soft_wrap=True)
+        self.console.print(f"[cyan]<[/] {escape(message.translate(_CONTROLS))}", soft_wrap=True)
 
     def _say(self, text: str, colour: str) -> None:
-        self.console.print(f"[{colour}]{escape(text)}[/]", soft_wrap=True)
+        self.console.print(f"[{colour}]{escape(text.translate(_CONTROLS))}[/]", soft_wrap=True)
 
     def _header(self, line: str) -> tuple[str, str]:
         name, colon, value = line.partition(":")

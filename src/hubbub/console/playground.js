@@ -326,9 +326,10 @@ function setUpBackend() {
         headers: { "Authorization": `Bearer ${input.value}`, "Content-Type": "application/json" },
         body: JSON.stringify({ message: message.value }),
       });
-      const body = describePayload(await response.text());
+      const body = await response.text();
       answer.dataset.tone = response.ok ? "good" : "bad";
-      answer.replaceChildren(make("b", "", `${response.status} ${response.statusText}`), make("code", "", body));
+      answer.replaceChildren(make("b", "", `${response.status} ${response.statusText}`));
+      if (body && body !== "null") answer.append(make("code", "", describePayload(body)));
     } catch {
       answer.dataset.tone = "bad";
       answer.replaceChildren(make("b", "", "No answer"), "Check that the server is running, then push again.");

@@ -30,7 +30,7 @@ from hubbub.errors import (
 )
 from hubbub.hub.limits import RateLimit
 from hubbub.hub.transport import Transport
-from hubbub.protocol.publication import Payload, encode
+from hubbub.protocol.publication import Payload, encode, size_of
 
 if TYPE_CHECKING:
     from hubbub.hub.engine import Engine
@@ -113,7 +113,7 @@ class Client(Generic[Message_co]):
         if self._mode != "json":
             return message  # type: ignore[return-value]
         try:
-            return from_json(message)  # type: ignore[no-any-return]
+            return from_json(message, allow_inf_nan=False)  # type: ignore[no-any-return]
         except ValueError as error:
             self._discard()
             self.on_fault(InvalidMessage(f"not JSON: {error}"))
@@ -156,7 +156,7 @@ class Client(Generic[Message_co]):
         Raises:
             UsageError: ``code`` may not be sent (RFC 6455 §7.4: 1000 to 1003, 1007 to 1014, 3000 to 4999).
         """
-        if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
+        if not _may_be_sent(code):
             raise UsageError(f"{code} is no close code that may be sent; use 1000 or one from 4000 to 4999")
         self._end(Goodbye(code, reason, "app"))
 
@@ -177,7 +177,8 @@ class Client(Generic[Message_co]):
                 self.on_fault(WrongMessageType(f"this endpoint reads {_EXPECTED[self._mode]} messages"))
                 break
             self._inbox.append(message)
-        self._inbox_bytes += size
+            # Not ``size``: control frames wait for nobody.
+            self._inbox_bytes += size_of(message)
         waiting = len(self._inbox) + len(self._backlog)
         if waiting > settings.max_inbox_messages or self._inbox_bytes > settings.max_inbox_bytes:
             self.on_fault(InboxFull(f"{waiting} messages wait for the handler"))
@@ -212,13 +213,15 @@ class Client(Generic[Message_co]):
         swallow = ours or (isinstance(error, WebSocketDisconnect) and self.goodbye is not None)
         if error is None or swallow:
             self._end(Goodbye(1000, "", "app"))
-        elif isinstance(error, WebSocketException):
+        elif isinstance(error, WebSocketException) and _may_be_sent(error.code):
             self._end(Goodbye(error.code, error.reason, "app"))
             swallow = True
         elif isinstance(error, Exception):
             _log.error("client %s: the handler of %s failed", self.info.id, self.info.path, exc_info=error)
             mark_logged(error)
             self._end(HandlerFailed("internal error").goodbye())
+            # FastAPI would close with the code that may not be sent.
+            swallow = isinstance(error, WebSocketException)
         else:
             self._end(Goodbye(1001, "going away", "hub"))
         await self._transport.settle()
@@ -263,6 +266,10 @@ class Client(Generic[Message_co]):
         if self._task is not None and not self._cancelled:
             self._cancelled = True
             self._task.cancel()
+
+
+def _may_be_sent(code: int) -> bool:
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
 def mark_logged(error: Exception) -> None:

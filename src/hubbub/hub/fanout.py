@@ -58,6 +58,16 @@ class _Wave:
         else:
             receivers = list(self.owed)
             self.owed = {}
+        self._write(receivers)
+        return len(receivers)
+
+    def push_to(self, receiver: Transport) -> None:
+        """Pushes to one receiver, out of turn, if it is still owed the wave."""
+        if receiver in self.owed:
+            del self.owed[receiver]
+            self._write([receiver])
+
+    def _write(self, receivers: list[Transport]) -> None:
         encoding: Encoding | None = None
         batch = None
         for receiver in receivers:
@@ -69,7 +79,6 @@ class _Wave:
             except Exception:
                 _log.exception("a receiver could not be written to; its connection is dropped")
                 receiver.abort()
-        return len(receivers)
 
 
 class Fanout:
@@ -100,11 +109,10 @@ class Fanout:
         if room.noted:
             self._seal(room)
         del room.receivers[receiver]
-        for wave in room.waves:
-            if receiver in wave.owed:
-                del wave.owed[receiver]
-                receiver.push(wave.batch(receiver.encoding))
-        if room.receivers:
+        for wave in tuple(room.waves):
+            wave.push_to(receiver)
+        # A push may make others leave: then the last of them was told so.
+        if room.receivers or self._rooms.get(channel) is not room:
             return False
         del self._rooms[channel]
         return True

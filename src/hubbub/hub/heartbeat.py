@@ -29,8 +29,9 @@ class Heartbeat:
 
     def __init__(self, interval: float, timeout: float | None) -> None:
         self._timeout = timeout
-        self._tick = min(1.0, interval / 4, (timeout or interval) / 4)
-        count = max(1, round(interval / self._tick))
+        # Rounded up, and the tick shortened to fit: a round must not take longer than the interval.
+        count = math.ceil(interval / min(1.0, interval / 4, (timeout or interval) / 4))
+        self._tick = interval / count
         self._slots: list[set[Pulse]] = [set() for _ in range(count)]
         self._late = math.ceil((timeout or 0) / self._tick)
         self._now = 0

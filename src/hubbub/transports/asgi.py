@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket
 from hubbub.errors import Goodbye, MessageTooLarge, Slow
 from hubbub.hub.client import is_logged
 from hubbub.hub.transport import Encoding, Peer, Policy, Transport
-from hubbub.protocol.publication import Payload
+from hubbub.protocol.publication import Payload, size_of
 
 _SERVER_SEND = "hubbub.server_send"
 
@@ -37,7 +37,7 @@ class MessageEncoding:
         messages = tuple(
             {"type": "websocket.send", "text" if isinstance(payload, str) else "bytes": payload} for payload in payloads
         )
-        return Batch(messages, sum(_size(payload) for payload in payloads))
+        return Batch(messages, sum(size_of(payload) for payload in payloads))
 
 
 _ENCODING = MessageEncoding()
@@ -177,7 +177,7 @@ class AsgiTransport(Transport):
                     return
                 text = message.get("text")
                 data: Payload = text if text is not None else message["bytes"]
-                size = _size(data)
+                size = size_of(data)
                 if size > limit:
                     self._peer.on_fault(MessageTooLarge(f"message is larger than {limit} bytes"))
                 elif not self._closing:
@@ -210,7 +210,7 @@ class AsgiTransport(Transport):
             while outbox:
                 message = outbox.popleft()
                 await self._send(message)
-                self._queued -= _size(message.get("text") or message.get("bytes") or b"")
+                self._queued -= size_of(message.get("text") or message.get("bytes") or b"")
         finally:
             self._queued = 0
             self._busy = False
@@ -258,7 +258,3 @@ def _uvicorn_protocol(scope: Scope) -> Any:
     if callable(abort) and hasattr(protocol, "ping_interval") and hasattr(protocol, "ping_timeout"):
         return protocol
     return None
-
-
-def _size(payload: Payload) -> int:
-    return len(payload) if isinstance(payload, bytes) or payload.isascii() else len(payload.encode())

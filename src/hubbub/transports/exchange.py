@@ -105,6 +105,8 @@ class Exchange:
     async def receive(self) -> Event:
         if self._protocol.attached:
             raise RuntimeError("hub.connect reads this WebSocket: iterate the client instead")
+        if not self._events:
+            self._protocol.on_idle()
         while not self._events:
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -165,8 +167,8 @@ class Exchange:
     def _close(self, code: int, reason: str) -> None:
         if self._disconnected is not None:
             raise RuntimeError("Unexpected ASGI message 'websocket.close', after sending 'websocket.close'.")
-        self.on_disconnect(Goodbye(code, reason, "app"))
         self._protocol.close(code, reason)
+        self.on_disconnect(Goodbye(code, reason, "app"))
 
     def _note(self, outcome: str) -> None:
         if self._protocol.config.access_log:

@@ -53,7 +53,7 @@ from hubbub.protocol.frames import (
     text_frame,
 )
 from hubbub.protocol.handshake import Headers, Refusal, Upgrade, accept_response, parse_upgrade, response
-from hubbub.protocol.publication import Payload
+from hubbub.protocol.publication import Payload, size_of
 from hubbub.transports.exchange import EXTENSION, Exchange, websocket_scope
 
 _CLOSE_TIMEOUT = 1.0
@@ -94,6 +94,7 @@ class FrameEncoding:
 _ENCODINGS: dict[Deflate | None, FrameEncoding] = {
     deflate: FrameEncoding(deflate) for deflate in (None, *map(Deflate, range(9, 16)))
 }
+_PLAIN = _ENCODINGS[None]
 
 
 class Protocol(asyncio.Protocol, Transport):
@@ -108,6 +109,7 @@ class Protocol(asyncio.Protocol, Transport):
         "_encoding",
         "_exchange",
         "_heartbeat",
+        "_late_fault",
         "_parser",
         "_paused",
         "_peer",
@@ -143,12 +145,13 @@ class Protocol(asyncio.Protocol, Transport):
         self._policy: Policy | None = None
         self._heartbeat: Heartbeat | None = None
         self._parser: FrameParser | None = None
-        self._encoding = _ENCODINGS[None]
+        self._encoding = _PLAIN
         self._early = b""
         self._after_close = 0
         self._paused = False
         self._reading = True
         self._drained: asyncio.Future[None] | None = None
+        self._late_fault: Disconnect | None = None
         self._close_timer: asyncio.TimerHandle | None = None
         self.ping_payload: bytes | None = None
         self.pinged_at = 0.0
@@ -192,7 +195,7 @@ class Protocol(asyncio.Protocol, Transport):
             self._on_data_after_close(data)
         elif self._exchange is None:
             self._on_request(data)
-        else:
+        elif self._state is _State.OPENING:
             self._early += data
             if len(self._early) > _EARLY:
                 self.abort()
@@ -289,6 +292,9 @@ class Protocol(asyncio.Protocol, Transport):
             else:
                 last = event
         if self._peer is not None:
+            if self._encoding is not _PLAIN:
+                # The rates are on what the handler gets, as where a server decompresses out of sight.
+                size = max(size, sum(map(size_of, messages)))
             self._peer.on_messages(messages, len(events), size)
         elif messages and self._exchange is not None:
             self._exchange.on_messages(messages)
@@ -299,8 +305,21 @@ class Protocol(asyncio.Protocol, Transport):
             return
         if type(last) is Close:
             self._on_close(last)
+            return
+        fault = _FAULTS[last.code](last.reason)
+        if messages and self._exchange is not None:
+            # The app may still answer what came before the fault, which is in its order then.
+            self._late_fault = fault
+            self._parser = None
+            self._close_timer = self.loop.call_later(_CLOSE_TIMEOUT, self.on_idle)
         else:
-            self._fail(_FAULTS[last.code](last.reason))
+            self._fail(fault)
+
+    def on_idle(self) -> None:
+        """The app has taken all that came before a fault, or has had the time for it."""
+        fault, self._late_fault = self._late_fault, None
+        if fault is not None:
+            self._fail(fault)
 
     def on_received(self, left: int) -> None:
         """The app took an event and ``left`` are waiting."""
@@ -354,7 +373,7 @@ class Protocol(asyncio.Protocol, Transport):
                 self._transport.resume_reading()
         self._exchange = None
         if messages:
-            peer.on_messages(messages, len(messages), sum(map(len, messages)))
+            peer.on_messages(messages, len(messages), sum(map(size_of, messages)))
         if self._state is not _State.OPEN:
             peer.on_lost(goodbye or Goodbye(1006, "", "peer"))
 
@@ -378,9 +397,10 @@ class Protocol(asyncio.Protocol, Transport):
 
     def close(self, code: int, reason: str) -> None:
         if self._state is _State.OPEN:
+            frame = close_frame(code, reason)
             self._leave_open()
             self._state = _State.CLOSING
-            self._write(close_frame(code, reason))
+            self._write(frame)
             self._start_close_timer()
             if not self._reading:
                 self._transport.resume_reading()
@@ -465,6 +485,8 @@ class Protocol(asyncio.Protocol, Transport):
         self._transport.close()
 
     def _start_close_timer(self) -> None:
+        if self._close_timer is not None:
+            self._close_timer.cancel()
         timeout = self._policy.close_timeout if self._policy is not None else _CLOSE_TIMEOUT
         self._close_timer = self.loop.call_later(timeout, self.abort)
 

@@ -1,0 +1,462 @@
+"""Writes what the code itself says into the docs: four reference pages, and the files shown on all pages."""
+
+import ast
+import inspect
+import itertools
+import re
+import sys
+import textwrap
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.models import ArgumentInfo, OptionInfo
+
+import hubbub
+from hubbub.cli.commands import app as command_line
+from hubbub.errors import Disconnect, Refused, Slow
+from hubbub.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+NOTE = "<!-- Written by scripts/docs from the source: edit the docstrings there. -->"
+
+# What of each public name is for its users, in the order to read about it.
+API: dict[str, tuple[str, ...]] = {
+    "Hub": (
+        "settings",
+        "lifespan",
+        "connect",
+        "publish",
+        "publish_sync",
+        "history",
+        "on_goodbye",
+        "clients",
+        "one_process",
+    ),
+    "Client": ("info", "goodbye", "send", "join", "leave", "close"),
+    "ClientInfo": ("id", "user", "address", "path", "subprotocol", "data", "connected_at"),
+    "Goodbye": ("code", "reason", "by"),
+    "Publication": ("data", "offset"),
+    "Position": ("offset", "epoch"),
+    "Settings": ("load", "detection_bound"),
+    "HubbubError": (),
+    "UsageError": (),
+    "Disconnect": ("code", "reconnect", "advice", "aborts", "goodbye"),
+    "Broker": ("start", "stop", "publish", "subscribe", "unsubscribe"),
+    "History": ("history", "remove_history"),
+    "Retention": ("size", "ttl"),
+}
+
+# What the source leaves to the name.
+UNSAID = {
+    "Hub.settings": "`settings: Settings`: what the arguments and the environment came to.",
+    "Client.info": "`info: ClientInfo`: who it is.",
+    "Hub": "`Hub(broker: str | Broker = 'memory://', **settings: Any)`",
+}
+
+
+# Docstrings
+
+
+def plain(text: str) -> str:
+    """One paragraph of a docstring as Markdown on one line."""
+    return re.sub(r"\s+", " ", text).strip().replace("``", "`")
+
+
+def sections(docstring: str) -> Iterator[tuple[str, str]]:
+    """The prose of a Google-style docstring, under the name '', then each section under its own."""
+    name = ""
+    lines: list[str] = []
+    for line in inspect.cleandoc(docstring).splitlines():
+        if line in ("Args:", "Returns:", "Raises:"):
+            yield name, "\n".join(lines)
+            name, lines = line.removesuffix(":"), []
+        else:
+            lines.append(line)
+    yield name, "\n".join(lines)
+
+
+def items(block: str) -> list[str]:
+    """The entries of a section: a line each, with what is indented below it."""
+    return [plain(item) for item in re.split(r"\n(?=\S)", textwrap.dedent(block).strip())]
+
+
+def markdown(docstring: str) -> str:
+    parts = []
+    for name, block in sections(docstring):
+        if name == "":
+            parts += [plain(paragraph) for paragraph in re.split(r"\n\s*\n", block) if paragraph.strip()]
+        elif name == "Returns":
+            parts.append(f"Returns: {plain(block)}")
+        else:
+            title = {"Args": "Arguments", "Raises": "Raises"}[name]
+            entries = (re.sub(r"^([\w.*]+): ", r"`\1`: ", item) for item in items(block))
+            parts.append("\n".join([f"{title}:", "", *(f"- {entry}" for entry in entries)]))
+    return "\n\n".join(parts)
+
+
+def body_of(thing: type) -> list[ast.stmt]:
+    node = ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0]
+    assert isinstance(node, ast.ClassDef)
+    return node.body
+
+
+def attribute_docs(body: list[ast.stmt]) -> dict[str, str]:
+    """The strings below attributes, and below those that ``__init__`` sets."""
+    found: dict[str, str] = {}
+    for statement in body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+            found |= attribute_docs(statement.body)
+    for statement, after in itertools.pairwise(body):
+        if (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(after, ast.Expr)
+            and isinstance(after.value, ast.Constant)
+        ):
+            found[ast.unparse(statement.target).removeprefix("self.")] = str(after.value.value)
+    return found
+
+
+# Settings
+
+
+def size(number: int) -> str:
+    for unit, factor in (("MiB", 1024 * 1024), ("KiB", 1024)):
+        if number >= factor and number % factor == 0:
+            return f"{number} ({number // factor} {unit})"
+    return str(number)
+
+
+def default_of(name: str, doc: str) -> str:
+    value = Settings.model_fields[name].default
+    if value == ():
+        return "none"
+    return size(value) if isinstance(value, int) and doc.startswith("Bytes") else f"{value:g}"
+
+
+def bound_of(name: str) -> str:
+    for bound in Settings.model_fields[name].metadata:
+        for attribute, words in (("ge", "at least"), ("gt", "more than")):
+            if hasattr(bound, attribute):
+                return f"{words} {getattr(bound, attribute)}"
+    return "a list"
+
+
+SETTINGS_PAGE = """\
+# Settings
+
+{note}
+
+Every limit and time of a hub. Give one as an argument, `Hub(message_rate=20)`, or in the environment,
+`HUBBUB_MESSAGE_RATE=20`; an argument wins. Times are seconds, sizes are bytes.
+
+| argument | environment | default | allowed | meaning |
+|---|---|---|---|---|
+{rows}
+
+A wrong value or an unknown argument stops the program before it serves, with a `UsageError` that names it.
+An unknown `HUBBUB_…` variable is not noticed: check the spelling.
+
+`hubbub run` and `hubbub serve` start the server before they know your hub. So what concerns the server is read
+from the environment alone, and an argument of `Hub` does not reach it: `HUBBUB_HANDSHAKE_TIMEOUT` (for the
+request's head), `HUBBUB_STOP_TIMEOUT` (for uvicorn's part of a stop), `HUBBUB_MAX_CONNECTIONS` (for the limit of
+file descriptors), and the two ping times for WebSockets that no hub has taken.
+
+A peer that is frozen or unplugged is noticed after at most `ping_interval + ping_timeout + 1` seconds: {bound:g}
+with the defaults. Where that holds: [choose a server](../howto/choose-a-server.md).
+
+What a client sees when it meets a limit: [close codes](close-codes.md).
+"""
+
+
+def settings_page() -> str:
+    docs = attribute_docs(body_of(Settings))
+    cells = (
+        (f"`{name}`", f"`HUBBUB_{name.upper()}`", default_of(name, docs[name]), bound_of(name), plain(docs[name]))
+        for name in Settings.model_fields
+    )
+    rows = "\n".join(f"| {' | '.join(row)} |" for row in cells)
+    fields = Settings.model_fields
+    bound = fields["ping_interval"].default + fields["ping_timeout"].default + 1
+    return SETTINGS_PAGE.format(note=NOTE, rows=rows, bound=bound)
+
+
+# Close codes
+
+
+def tree(root: type[Disconnect]) -> Iterator[type[Disconnect]]:
+    for child in root.__subclasses__():
+        if "code" in vars(child):
+            yield child
+        yield from tree(child)
+
+
+def seen_by_peer(kind: type[Disconnect]) -> str:
+    if issubclass(kind, Refused):
+        return "HTTP 403"
+    if kind is Slow:
+        return "1006"
+    return f"{kind.code} or 1006" if kind.aborts else str(kind.code)
+
+
+CLOSE_CODES_PAGE = """\
+# Close codes
+
+{note}
+
+How a connection ends, as `client.goodbye` and the functions of `hub.on_goodbye` are told it: a code, a reason,
+and who ended it (`peer`, `app` or `hub`).
+
+## What the hub ends
+
+| code | name | the peer sees | come back? | when | what to do |
+|---|---|---|---|---|---|
+{rows}
+
+Each is one line in the log, with the address, the path and the reason, and, once the connection was accepted,
+with the client's id: at WARNING, a handler that failed at ERROR with its traceback. A restart is not logged.
+
+*Come back?* says whether connecting again without a change can help. Come back after a random delay, so that
+not all do at once.
+
+*1006* is not on the wire: it is what a WebSocket library reports when no close frame came. A peer that does not
+read cannot be told a code, since what it has not read is in the way of the close frame. So 3008 is never on the
+wire: it is what the log and `on_goodbye` say. A frozen peer has room for a close frame, and may find 1011 when it
+thaws.
+
+*HTTP 403* is the answer to the handshake, before the connection is accepted. A browser's page sees 1006 and
+no more; the reason is in the server's log.
+
+## What the peer or your code ends
+
+| code | by | when |
+|---|---|---|
+| 1000 | `app` | The block of `hub.connect` ended, or `client.close()` was called. |
+| 1000 to 1003, 1007 to 1014, 3000 to 4999 | `app` | `client.close(code, reason)`, or a `WebSocketException` raised in \
+the block. 4000 to 4999 are yours. |
+| 1001 | `hub` | The server cancelled the endpoint. |
+| what the peer sent | `peer` | The peer closed. Browsers send 1001 when a page is left. |
+| 1005 | `peer` | The peer closed and gave no code. |
+| 1006 | `peer` | The connection broke, without a goodbye. |
+"""
+
+
+def close_codes_page() -> str:
+    kinds = sorted(tree(Disconnect), key=lambda kind: (issubclass(kind, Refused), kind.code, kind.__name__))
+    cells = (
+        (
+            str(kind.code),
+            f"`{kind.__name__}`",
+            seen_by_peer(kind),
+            "yes" if kind.reconnect else "no",
+            plain(inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0]),
+            re.sub(r"(HUBBUB_\w+)", r"`\1`", plain(kind.advice)),
+        )
+        for kind in kinds
+    )
+    rows = "\n".join(f"| {' | '.join(row)} |" for row in cells)
+    return CLOSE_CODES_PAGE.format(note=NOTE, rows=rows)
+
+
+# Public names
+
+
+def parameters(arguments: ast.arguments) -> list[str]:
+    def one(argument: ast.arg, default: ast.expr | None, stars: str = "") -> str:
+        annotation = f": {ast.unparse(argument.annotation)}" if argument.annotation else ""
+        return f"{stars}{argument.arg}{annotation}" + (f" = {ast.unparse(default)}" if default else "")
+
+    missing = len(arguments.args) - len(arguments.defaults)
+    positional = [one(*pair) for pair in zip(arguments.args, [*[None] * missing, *arguments.defaults], strict=True)]
+    named = [one(*pair) for pair in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+    rest = [one(arguments.kwarg, None, "**")] if arguments.kwarg else []
+    return [*positional[1:], *(["*"] if named else []), *named, *rest]  # without self
+
+
+def signature(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    kind = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
+    returns = f" -> {ast.unparse(node.returns)}".replace("'", "") if node.returns else ""
+    parts = parameters(node.args)
+    line = f"{kind} {node.name}({', '.join(parts)}){returns}"
+    if len(line) <= 100:
+        return line
+    return f"{kind} {node.name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){returns}"
+
+
+def member_text(owner: str, member: str, body: list[ast.stmt], docs: dict[str, str]) -> list[str]:
+    if f"{owner}.{member}" in UNSAID:
+        return [f"- {UNSAID[f'{owner}.{member}']}"]
+    for node in body:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name != member:
+            continue
+        decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+        if "overload" in decorators:
+            continue
+        doc = markdown(ast.get_docstring(node) or "")
+        if "property" in decorators:
+            returns = ast.unparse(node.returns) if node.returns else ""
+            return [f"### `{owner}.{member}`", "", f"A property, `{returns}`. {doc}", ""]
+        kind = [name for name in decorators if name != "overload"]
+        code = "\n".join([*(f"@{name}" for name in kind), signature(node)])
+        return [f"### `{owner}.{member}()`", "", "```pyi", code, "```", "", doc, ""]
+    for node in body:
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == member:
+            text = plain(docs.get(member, ""))
+            return [f"- `{member}: {ast.unparse(node.annotation)}`" + (f": {text}" if text else "")]
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            for inner in node.body:
+                if isinstance(inner, ast.AnnAssign) and ast.unparse(inner.target) == f"self.{member}":
+                    text = plain(docs.get(member, ""))
+                    return [f"- `{member}: {ast.unparse(inner.annotation)}`" + (f": {text}" if text else "")]
+    raise SystemExit(f"scripts/docs.py names {owner}.{member}, which is not in the source")
+
+
+def api_page() -> str:
+    lines = [
+        "# Public names",
+        "",
+        NOTE,
+        "",
+        "Everything here is imported from `hubbub`. What is not on this page may change without notice.",
+        "",
+        *(f"- [`{name}`](#{name.lower()})" for name in API),
+        "- [`hubbub.wire`](#hubbubwire)",
+        "",
+    ]
+    for name, members in API.items():
+        thing = getattr(hubbub, name)
+        body = body_of(thing)
+        docs = attribute_docs(body)
+        lines += [f"## `{name}`", "", *([UNSAID[name], ""] if name in UNSAID else []), markdown(thing.__doc__), ""]
+        for member in members:
+            text = member_text(name, member, body, docs)
+            if text[0].startswith("- ") and not lines[-1]:
+                lines += ["Attributes:", ""]
+            if text[0].startswith("###") and lines[-1].startswith("- "):
+                lines.append("")
+            lines += text
+        if lines[-1]:
+            lines.append("")
+    return "\n".join(lines) + WIRE_SECTION
+
+
+WIRE_SECTION = """
+## `hubbub.wire`
+
+The fast path, for a uvicorn that you start yourself:
+`uvicorn main:app --ws hubbub.wire:Protocol --http hubbub.wire:HttpProtocol --loop uvloop`. `hubbub run` sets all
+three. `Protocol` speaks WebSocket; `HttpProtocol` is uvicorn's own with a time limit on a request's head.
+
+Settings have a page of their own, [settings](settings.md), and so have the kinds of `Disconnect`,
+[close codes](close-codes.md).
+"""
+
+
+# Command line
+
+
+def flags(name: str, info: OptionInfo, kind: Any) -> str:
+    # In Annotated, typer takes the first name for what it calls the default.
+    names = [text for text in (info.default, *(info.param_decls or ())) if isinstance(text, str)]
+    if names:
+        return ", ".join(f"`{name}`" for name in names)
+    flag = name.replace("_", "-")
+    return f"`--{flag}`, `--no-{flag}`" if kind is bool else f"`--{flag}`"
+
+
+def default_text(value: Any, kind: Any) -> str:
+    if value is None or value is inspect.Parameter.empty:
+        return ""
+    if kind is bool:
+        return "on" if value else "off"
+    return f"`{value}`" if value != "" else ""
+
+
+def command_section(command: Any) -> list[str]:
+    function = command.callback
+    hints = typing.get_type_hints(function, include_extras=True)
+    usage, arguments, rows = [f"hubbub {function.__name__}"], [], []
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind, info = typing.get_args(hints[name])[:2]
+        if isinstance(info, ArgumentInfo):
+            metavar = info.metavar or name.upper()
+            usage.append(metavar)
+            arguments.append(f"`{metavar}`: {info.help}")
+        else:
+            rows.append(f"| {flags(name, info, kind)} | {default_text(parameter.default, kind)} | {info.help} |")
+    usage.insert(1, "[OPTIONS]")
+    paragraphs = [plain(part) for part in inspect.cleandoc(function.__doc__).split("\n\n")]
+    lines = [f"## `hubbub {function.__name__}`", "", "\n\n".join(paragraphs), "", "```text", " ".join(usage), "```", ""]
+    for argument in arguments:
+        lines += [argument, ""]
+    return [*lines, "| option | default | meaning |", "|---|---|---|", *rows, ""]
+
+
+def command_line_page() -> str:
+    assert isinstance(command_line, typer.Typer)
+    lines = [
+        "# Command line",
+        "",
+        NOTE,
+        "",
+        "`hubbub --help` and `hubbub COMMAND --help` say the same. `python -m hubbub` is `hubbub`.",
+        "",
+    ]
+    for command in command_line.registered_commands:
+        lines += command_section(command)
+    lines += [
+        "## Exit codes",
+        "",
+        "| code | meaning |",
+        "|---|---|",
+        "| 0 | A normal end. For `connect`: you closed, or the server closed with 1000, 1001 or no code. |",
+        "| 1 | `connect` was refused or could not connect, or the server closed with another code. |",
+        "| 2 | Wrong use; one sentence on standard error says what to do. |",
+        "| 130 | Interrupted with Ctrl-C. |",
+    ]
+    return "\n".join(lines)
+
+
+# Files
+
+SHOWN_FILE = re.compile(r"(<!-- file: (\S+) -->\n```(\w+)\n)(?:(?!```).*\n)*```")
+
+
+def with_files(text: str) -> str:
+    """The page with each block below ``<!-- file: path -->`` as that file is."""
+    return SHOWN_FILE.sub(lambda match: f"{match[1]}{(ROOT / match[2]).read_text().rstrip()}\n```", text)
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "close-codes.md": close_codes_page,
+    "api.md": api_page,
+    "command-line.md": command_line_page,
+}
+
+
+def fresh() -> Iterator[tuple[Path, str]]:
+    """Every page and what it should be."""
+    generated = {DOCS / "reference" / name: page for name, page in PAGES.items()}
+    for path, page in generated.items():
+        yield path, page().rstrip() + "\n"
+    for path in DOCS.rglob("*.md"):
+        if path not in generated:
+            yield path, with_files(path.read_text())
+
+
+def main() -> int:
+    check = "--check" in sys.argv
+    stale = [(path, text) for path, text in fresh() if not path.exists() or path.read_text() != text]
+    for path, text in stale:
+        print(f"{'stale: run scripts/docs for' if check else 'written:'} {path.relative_to(ROOT)}")
+        if not check:
+            path.write_text(text)
+    return 1 if stale and check else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

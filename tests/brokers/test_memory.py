@@ -1,0 +1,140 @@
+"""The embedded broker: the contract, and what it forgets."""
+
+import asyncio
+
+import pytest
+from tests.brokers.contract import KEEP, NONE, HistoryContract
+from tests.clock import Clock
+
+from hubbub import Position, Retention
+from hubbub.brokers.memory import MemoryBroker
+
+
+class Time:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 5000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestMemoryBroker(HistoryContract):
+    def make_broker(self) -> MemoryBroker:
+        self.time = Time()
+        return MemoryBroker(clock=self.time)
+
+    async def sleep(self, seconds: float) -> None:
+        self.time.now += seconds
+
+
+async def _started(broker: MemoryBroker) -> MemoryBroker:
+    await broker.start(lambda channel, publication: None)
+    return broker
+
+
+def test_delivery_happens_inside_publish(clock: Clock) -> None:
+    async def scenario() -> None:
+        delivered: list[str] = []
+        broker = MemoryBroker()
+        await broker.start(lambda channel, publication: delivered.append(channel))
+        # Without a turn of the event loop: a publish that nothing can come between.
+        publishing = broker.publish("lobby", "x", KEEP)
+        with pytest.raises(StopIteration) as ended:
+            publishing.send(None)
+        assert ended.value.value.offset == 1
+        assert delivered == ["lobby"]
+
+    clock.run(scenario())
+
+
+def test_channels_that_nobody_has_used_for_long_are_forgotten(clock: Clock) -> None:
+    async def scenario() -> None:
+        time = Time()
+        broker = await _started(MemoryBroker(clock=time))
+        retention = Retention(10, 1.0)
+        old = [await broker.publish(f"old-{number}", "x", retention) for number in range(100)]
+        time.now += 9.0
+        fresh = await broker.publish("fresh", "x", retention)
+        time.now += 1.0
+        # Everything in "old" has been idle for ten times its age limit now; "fresh" has not.
+        for _ in range(1000):
+            await broker.publish("busy", "x", retention)
+        for number in range(100):
+            nothing, position = await broker.history(f"old-{number}")
+            assert tuple(nothing) == ()
+            assert position.offset == 0
+            assert position.epoch != old[number].epoch, "what was forgotten must not look like what it was"
+        assert (await broker.history("fresh"))[1] == fresh
+
+    clock.run(scenario())
+
+
+def test_a_forgotten_channel_that_comes_back_has_another_epoch(clock: Clock) -> None:
+    async def scenario() -> None:
+        time = Time()
+        broker = await _started(MemoryBroker(clock=time))
+        retention = Retention(10, 1.0)
+        before = await broker.publish("lobby", "x", retention)
+        time.now += 100
+        for _ in range(1000):
+            await broker.publish("busy", "x", retention)
+        after = await broker.publish("lobby", "y", retention)
+        assert after.offset == 1
+        assert after.epoch != before.epoch
+        assert await broker.history("lobby", before) == ((), after)
+
+    clock.run(scenario())
+
+
+def test_the_sweep_costs_a_constant_share_however_many_channels_there_are(clock: Clock) -> None:
+    async def scenario() -> None:
+        time = Time()
+        broker = await _started(MemoryBroker(clock=time))
+        retention = Retention(1, 1.0)
+        for number in range(3000):
+            time.now += 0.1
+            await broker.publish(f"channel-{number}", "x", retention)
+        # 100 channels are young enough to be known; the rest goes with the sweeps, which come half as often
+        # as there are channels at the least.
+        assert len(broker._logs) < 600
+
+    clock.run(scenario())
+
+
+def test_a_channel_without_history_costs_nothing_when_it_is_idle(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = await _started(MemoryBroker())
+        for number in range(100):
+            await broker.publish(f"channel-{number}", "x", NONE)
+        assert broker._logs == {}
+
+    clock.run(scenario())
+
+
+def test_a_restarted_broker_begins_anew(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = await _started(MemoryBroker())
+        before = await broker.publish("lobby", "x", KEEP)
+        start = (await broker.history("unused"))[1]
+        await broker.stop()
+        await _started(broker)
+        nothing, position = await broker.history("lobby")
+        assert tuple(nothing) == ()
+        assert position.epoch not in (before.epoch, start.epoch)
+        after = await broker.publish("lobby", "y", KEEP)
+        assert (after.offset, after.epoch != before.epoch) == (1, True)
+
+    clock.run(scenario())
+
+
+def test_the_default_clock_is_a_real_one() -> None:
+    async def scenario() -> Position:
+        broker = await _started(MemoryBroker())
+        await broker.publish("lobby", "x", Retention(10, 1e-9))
+        kept, position = await broker.history("lobby")
+        assert tuple(kept) == ()
+        return position
+
+    assert asyncio.run(scenario()).offset == 1

@@ -1,0 +1,160 @@
+"""`hubbub run`: your app on the fast path, or a sentence that says why not."""
+
+import contextlib
+import re
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from tests.cli.processes import Process, run
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+CONNECTED_BROKER = '''
+from fastapi import FastAPI
+from hubbub import Broker, Hub, Position
+
+class Shared(Broker):
+    """As if it connected processes."""
+    async def start(self, deliver): pass
+    async def stop(self): pass
+    async def publish(self, channel, data, retention): return Position(0, "")
+    async def subscribe(self, channel): pass
+    async def unsubscribe(self, channel): pass
+
+app = FastAPI(lifespan=Hub(Shared()).lifespan)
+'''
+
+
+def opened(port: int, target: str = "/ws", **options: str | None) -> ClientConnection:
+    return connect(f"ws://127.0.0.1:{port}{target}", open_timeout=5, close_timeout=5, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_and_on_a_stop_tells_its_clients_to_come_back(folder: Path, number: signal.Signals) -> None:
+    with Process("run", "main:app", "--port", "0", cwd=folder) as process:
+        with opened(process.port(), "/ws?token=secret") as websocket:
+            assert websocket.recv(5) == "token: secret"
+            websocket.send("hello")
+            assert websocket.recv(5) == "heard hello"
+            code, seconds = process.signal(number)
+            with pytest.raises(ConnectionClosed):
+                websocket.recv(5)
+            assert websocket.close_code == 1012
+        # uvicorn passes the signal on when it has tidied up; Ctrl-C it takes for a normal end.
+        assert code == {signal.SIGTERM: -signal.SIGTERM, signal.SIGINT: 0}[number]
+        assert seconds < 3
+        assert process.faults() == []
+        assert "Application shutdown complete." in process.said
+        assert '"WebSocket /ws?token=***" [accepted]' in process.said
+        assert "secret" not in process.said
+
+
+def test_a_port_that_is_taken_is_named(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        finished = run("run", "main:app", "--port", str(port), cwd=folder)
+    assert finished.returncode == 2
+    assert finished.stderr == (
+        f"hubbub: port {port} on 127.0.0.1 is taken: stop what listens there, or choose another with --port\n"
+    )
+    assert finished.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "sentence"),
+    [
+        (["nowhere:app"], {}, "there is no module 'nowhere' here ({folder}): give MODULE:APP as you would import it, "),
+        (["[/markup]"], {}, "there is no module '[/markup]' here"),
+        (["main:aap"], {}, "module 'main' has no 'aap': name the app, main:NAME"),
+        (["broken:app"], {}, "'broken' cannot be imported: No module named 'not_installed'"),
+        (
+            ["far:app"],
+            {},
+            "no broker for 'redis://localhost': there is memory://, or give an instance of hubbub.Broker",
+        ),
+        (["main:app", "--log-level", "loud"], {}, "there is no log level 'loud'; there are critical, error, warning"),
+        (["main:app", "--host", "203.0.113.1"], {}, "cannot listen on 203.0.113.1:8000: "),
+        (["main:app"], {"HUBBUB_MESSAGE_RATE": "fast"}, "wrong settings: HUBBUB_MESSAGE_RATE: "),
+        (["main:app"], {"HUBBUB_ALLOWED_ORIGINS": "[red]"}, "'[red]' is not an origin such as 'https://app.example'"),
+        (
+            ["main:app", "--port", "0"],
+            {"HUBBUB_MAX_CONNECTIONS": "100000000"},
+            "file descriptors (ulimit -n) are not enough for 100000000 connections: raise the limit to 100000064, or "
+            "set HUBBUB_MAX_CONNECTIONS to ",
+        ),
+        (
+            ["main:app", "--workers", "4"],
+            {},
+            "4 workers with the memory:// broker would be 4 separate hubs: a message would reach only the clients of "
+            "one. Run one worker (its event loop serves many thousands of clients), or use a broker that connects "
+            "processes.",
+        ),
+    ],
+)
+def test_what_cannot_work_is_one_sentence_that_says_why(
+    folder: Path, arguments: list[str], env: dict[str, str], sentence: str
+) -> None:
+    (folder / "broken.py").write_text("import not_installed\n")
+    (folder / "far.py").write_text("from hubbub import Hub\nhub = Hub('redis://localhost')\n")
+    finished = run("run", *arguments, cwd=folder, env=env)
+    assert finished.returncode == 2, finished.stderr
+    assert finished.stderr.startswith("hubbub: ")
+    assert sentence.format(folder=folder) in finished.stderr
+    assert finished.stderr.count("\n") == 1, finished.stderr
+    assert finished.stdout == ""
+
+
+def test_several_workers_may_share_a_broker_that_connects_them(folder: Path) -> None:
+    (folder / "shared.py").write_text(CONNECTED_BROKER)
+    with Process("run", "shared:app", "--workers", "2", "--port", "0", cwd=folder) as process:
+        process.wait_for("Application startup complete")
+        process.wait_for("Application startup complete")
+        process.signal(signal.SIGTERM)
+        assert process.faults() == []
+
+
+def test_a_change_of_a_file_restarts_the_app(folder: Path) -> None:
+    with Process("run", "main:app", "--port", "0", "--reload", cwd=folder) as process:
+        process.wait_for("Application startup complete")
+        main = folder / "main.py"
+        main.write_text(main.read_text().replace("heard", "understood"))
+        process.wait_for("Reloading")
+        process.wait_for("Application startup complete")
+        _, seconds = process.signal(signal.SIGINT)
+        assert seconds < 5
+        assert process.faults() == []
+
+
+@pytest.mark.parametrize("option", [None, "--deflate"])
+def test_compression_is_offered_where_it_was_asked_for(folder: Path, option: str | None) -> None:
+    options = [option] if option else []
+    with (
+        Process("run", "main:app", "--port", "0", *options, cwd=folder) as process,
+        opened(process.port()) as websocket,
+    ):
+        assert websocket.response is not None
+        agreed = websocket.response.headers.get("Sec-WebSocket-Extensions", "")
+        assert agreed.startswith("permessage-deflate") is bool(option)
+
+
+def test_the_access_log_can_be_left_out(folder: Path) -> None:
+    with Process("run", "main:app", "--port", "0", "--no-access-log", cwd=folder) as process:
+        with opened(process.port()) as websocket:
+            assert websocket.recv(5) == "token: none"
+        process.signal(signal.SIGTERM)
+        assert "[accepted]" not in process.said
+
+
+def test_the_lines_of_the_hub_look_like_those_of_the_server(folder: Path) -> None:
+    with Process("run", "main:app", "--port", "0", cwd=folder, env={"HUBBUB_MESSAGE_RATE": "1"}) as process:
+        with opened(process.port()) as websocket:
+            with contextlib.suppress(ConnectionClosed):
+                for _ in range(5):
+                    websocket.send("x")
+                while True:
+                    websocket.recv(5)
+            assert websocket.close_code == 1008
+        line = process.wait_for("messages a second").string
+        assert re.match(r"WARNING:  client \S+ \(127\.0\.0\.1, /ws\): 1008 more than 1 messages a second$", line)

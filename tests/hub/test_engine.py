@@ -1,0 +1,328 @@
+"""The hub of one process, from start to stop."""
+
+import asyncio
+import logging
+import threading
+from typing import Any
+
+import pytest
+from tests.clock import Clock, ticks
+from tests.hub.fakes import FakeTransport, Stage, WatchedBroker
+
+from hubbub import Client, Goodbye, Position, UsageError
+from hubbub.brokers.base import Retention
+from hubbub.errors import TooManyConnections
+from hubbub.protocol.publication import Payload
+
+AnyClient = Client[Any]
+RESTART = Goodbye(1012, "the server restarts: come back in a moment", "hub")
+
+
+async def listen_forever(client: AnyClient) -> None:
+    async for _ in client:
+        pass
+
+
+# Stopping
+
+
+def test_begin_stop_tells_every_client_to_come_back(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        stage = await Stage.open()
+        transports = [FakeTransport() for _ in range(3)]
+        handlers = [stage.come(listen_forever, transport) for transport in transports]
+        await ticks(2)
+        stage.engine.begin_stop()
+        assert [transport.closed for transport in transports] == [[RESTART[:2]]] * 3
+        assert not any(transport.aborted for transport in transports)
+        assert [goodbye for _, goodbye in stage.goodbyes] == [RESTART] * 3
+        assert stage.engine.clients == {}
+        assert stage.engine.stopping
+        await asyncio.gather(*handlers)
+
+    with caplog.at_level(logging.DEBUG, "hubbub"):
+        clock.run(scenario())
+    assert caplog.records == [], "a stop is nothing to warn of"
+
+
+def test_what_was_published_before_the_stop_arrives_before_the_goodbye(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage, transport = await Stage.open(), FakeTransport()
+
+        async def body(client: AnyClient) -> None:
+            await client.join("lobby")
+            await listen_forever(client)
+
+        handler = stage.come(body, transport)
+        await ticks(2)
+        await stage.engine.publish("lobby", "last")
+        stage.engine.begin_stop()
+        assert transport.received == ["last"]
+        await handler
+
+    clock.run(scenario())
+
+
+def test_beginning_to_stop_twice_says_goodbye_once(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage, transport = await Stage.open(), FakeTransport()
+        handler = stage.come(listen_forever, transport)
+        await ticks(2)
+        stage.engine.begin_stop()
+        stage.engine.begin_stop()
+        await stage.engine.stop()
+        await handler
+        assert len(stage.goodbyes) == 1
+        assert len(transport.closed) == 1
+
+    clock.run(scenario())
+
+
+def test_an_idle_hub_stops_at_once(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await Stage.open()
+        started = clock.time()
+        await stage.engine.stop()
+        assert clock.time() == started
+
+    clock.run(scenario())
+
+
+def test_stop_waits_for_goodbyes_that_are_still_told(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage, transport = await Stage.open(stop_timeout=5), FakeTransport()
+        told: list[str] = []
+
+        async def note(client: AnyClient, goodbye: Goodbye) -> None:
+            await asyncio.sleep(3)
+            told.append(client.info.id)
+
+        stage.engine.on_goodbye.append(note)
+        handler = stage.come(listen_forever, transport)
+        await ticks(2)
+        started = clock.time()
+        await stage.engine.stop()
+        assert told == ["client-1"]
+        assert clock.time() - started == pytest.approx(3)
+        await handler
+
+    clock.run(scenario())
+
+
+@pytest.mark.parametrize("stop_timeout", [1, 5])
+def test_stop_ends_in_its_time_whatever_is_not_done(clock: Clock, stop_timeout: int) -> None:
+    async def scenario() -> None:
+        stage, transport = await Stage.open(stop_timeout=stop_timeout), FakeTransport()
+        seen: list[str] = []
+
+        async def hang(client: AnyClient, goodbye: Goodbye) -> None:
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                seen.append("cancelled")
+
+        stage.engine.on_goodbye.append(hang)
+        handler = stage.come(listen_forever, transport)
+        await ticks(2)
+        started = clock.time()
+        await stage.engine.stop()
+        assert clock.time() - started == pytest.approx(stop_timeout)
+        await ticks(2)
+        assert seen == ["cancelled"]
+        await handler
+
+    clock.run(scenario())
+
+
+def test_stop_stops_the_broker(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = WatchedBroker()
+        stage = await Stage.open(broker)
+        await stage.engine.stop()
+        with pytest.raises(UsageError, match="the hub is not running"):
+            await stage.engine.publish("lobby", "too late")
+
+    clock.run(scenario())
+
+
+# Publishing
+
+
+def test_publish_encodes_and_answers_with_the_position(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage, transport = await Stage.open(history_size=10), FakeTransport()
+
+        async def body(client: AnyClient) -> None:
+            await client.join("lobby")
+            first = await stage.engine.publish("lobby", {"a": 1})
+            second = await stage.engine.publish("lobby", b"raw")
+            assert (first.offset, second.offset) == (1, 2)
+            assert first.epoch == second.epoch
+            await ticks(2)
+
+        await stage.come(body, transport)
+        assert transport.received == ['{"a":1}', b"raw"]
+
+    clock.run(scenario())
+
+
+def test_publish_asks_the_broker_to_keep_what_the_settings_say(clock: Clock) -> None:
+    class Keeping(WatchedBroker):
+        asked: Retention | None = None
+
+        async def publish(self, channel: str, data: Payload, retention: Retention) -> Position:
+            self.asked = retention
+            return await super().publish(channel, data, retention)
+
+    async def scenario() -> None:
+        broker = Keeping()
+        stage = await Stage.open(broker, history_size=7, history_ttl=12.5)
+        await stage.engine.publish("lobby", "x")
+        assert broker.asked == Retention(7, 12.5)
+
+    clock.run(scenario())
+
+
+@pytest.mark.parametrize("nonsense", [object(), "half a pair: \ud800"])
+def test_what_cannot_be_sent_is_refused_and_disturbs_nobody(clock: Clock, nonsense: object) -> None:
+    async def scenario() -> None:
+        stage, transport = await Stage.open(), FakeTransport()
+
+        async def body(client: AnyClient) -> None:
+            await client.join("lobby")
+            await stage.engine.publish("lobby", "before")
+            with pytest.raises(UsageError, match="cannot send"):
+                await stage.engine.publish("lobby", nonsense)
+            await stage.engine.publish("lobby", "after")
+            await ticks(2)
+
+        await stage.come(body, transport)
+        assert transport.received == ["before", "after"]
+
+    clock.run(scenario())
+
+
+def test_publishing_from_another_event_loop_is_refused_with_the_remedy(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await Stage.open()
+        seen: list[BaseException] = []
+
+        def elsewhere() -> None:
+            try:
+                asyncio.run(stage.engine.publish("lobby", "x"))
+            except UsageError as error:
+                seen.append(error)
+
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert "publish_sync" in str(seen[0])
+
+    clock.run(scenario())
+
+
+# Channels
+
+
+def test_the_broker_is_asked_once_for_the_first_and_once_for_the_last(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = WatchedBroker()
+        stage = await Stage.open(broker)
+        engine = stage.engine
+        one, two = FakeTransport(), FakeTransport()
+        await engine.join("lobby", one)
+        await engine.join("lobby", two)
+        assert broker.calls == [("subscribe", "lobby")]
+        await engine.leave("lobby", one)
+        assert broker.calls == [("subscribe", "lobby")]
+        await engine.leave("lobby", two)
+        await engine.leave("lobby", two)
+        assert broker.calls == [("subscribe", "lobby"), ("unsubscribe", "lobby")]
+        await engine.join("lobby", one)
+        assert broker.calls[2:] == [("subscribe", "lobby")]
+
+    clock.run(scenario())
+
+
+def test_an_unsubscribe_that_fails_behind_a_goodbye_is_logged(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(WatchedBroker):
+        async def unsubscribe(self, channel: str) -> None:
+            raise ConnectionError("the broker is gone")
+
+    async def scenario() -> None:
+        stage, transport = await Stage.open(Failing()), FakeTransport()
+
+        async def body(client: AnyClient) -> None:
+            await client.join("lobby")
+            await listen_forever(client)
+
+        handler = stage.come(body, transport)
+        await ticks(2)
+        transport.leaves()
+        await handler
+        await ticks(2)
+
+    clock.run(scenario())
+    assert "a background step of the hub failed" in caplog.text
+    assert "the broker is gone" in caplog.text
+
+
+# Counting
+
+
+def test_a_client_is_counted_in_and_out_once(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await Stage.open(max_connections=1)
+        for _ in range(3):
+            transport = FakeTransport()
+            handler = stage.come(listen_forever, transport)
+            await ticks(2)
+            assert len(stage.engine.clients) == 1
+            with pytest.raises(TooManyConnections):
+                stage.engine.admission.enter("192.0.2.1")
+            transport.leaves()
+            transport.leaves()
+            await handler
+            assert stage.engine.clients == {}
+        assert len(stage.goodbyes) == 3
+
+    clock.run(scenario())
+
+
+def test_clients_are_found_by_their_ids(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await Stage.open()
+        transports = [FakeTransport(), FakeTransport()]
+        handlers = [stage.come(listen_forever, transport) for transport in transports]
+        await ticks(2)
+        assert sorted(stage.engine.clients) == ["client-1", "client-2"]
+        assert all(client.info.id == name for name, client in stage.engine.clients.items())
+        transports[0].leaves()
+        assert sorted(stage.engine.clients) == ["client-2"]
+        transports[1].leaves()
+        await asyncio.gather(*handlers)
+
+    clock.run(scenario())
+
+
+def test_the_transport_is_given_the_policy_of_the_settings(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await Stage.open(
+            max_message_size=1,
+            max_queued_bytes=2,
+            close_timeout=3.0,
+            ping_interval=4.0,
+            ping_timeout=5.0,
+            max_queued_bytes_total=6,
+        )
+        transport = FakeTransport()
+        client = stage.welcome(transport)
+        policy = transport.policy
+        assert policy is not None
+        assert policy[:5] == (1, 2, 3.0, 4.0, 5.0)
+        assert policy.backlog.limit == 6
+        assert policy.heartbeat is stage.engine.policy.heartbeat
+        await client.close()
+
+    clock.run(scenario())

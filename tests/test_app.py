@@ -1,0 +1,642 @@
+"""The hub as an app uses it: its life, its clients, its publications, and what it says to wrong use."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, WebSocket, WebSocketException
+from starlette.testclient import TestClient
+from starlette.types import Message
+from starlette.websockets import WebSocketDisconnect, WebSocketState
+from tests.clock import Clock, ticks
+
+from hubbub import Broker, Client, Goodbye, Hub, Position, Publication, Retention, UsageError
+from hubbub.brokers.base import Deliver
+from hubbub.brokers.memory import MemoryBroker
+from hubbub.protocol.publication import Payload
+
+AnyClient = Client[Any]
+
+
+@pytest.fixture(autouse=True)
+def _one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+
+
+class PlainBroker(Broker):
+    """A broker of one's own, without history."""
+
+    async def start(self, deliver: Deliver) -> None:
+        self.deliver = deliver
+
+    async def stop(self) -> None:
+        pass
+
+    async def publish(self, channel: str, data: Payload, retention: Retention) -> Position:
+        self.deliver(channel, Publication(data))
+        return Position(0, "")
+
+    async def subscribe(self, channel: str) -> None:
+        pass
+
+    async def unsubscribe(self, channel: str) -> None:
+        pass
+
+
+class Peer:
+    """The server's side of ASGI for one WebSocket, and what came out of it."""
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]] = (), address: str = "192.0.2.1") -> None:
+        self.sent: list[Message] = []
+        self._coming: asyncio.Queue[Message] = asyncio.Queue()
+        self.websocket = WebSocket(
+            {
+                "type": "websocket",
+                "path": "/ws",
+                "query_string": b"",
+                "headers": [(b"host", b"app.example"), *headers],
+                "client": (address, 50000),
+                "subprotocols": ["chat.v1"],
+                "extensions": {},
+            },
+            self._coming.get,
+            self._send,
+        )
+        self._coming.put_nowait({"type": "websocket.connect"})
+
+    async def _send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    def says(self, text: str) -> None:
+        self._coming.put_nowait({"type": "websocket.receive", "text": text})
+
+    def leaves(self, code: int = 1001) -> None:
+        self._coming.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
+
+
+async def listen_forever(client: AnyClient) -> None:
+    async for _ in client:
+        pass
+
+
+# Wrong use
+
+
+@pytest.mark.parametrize("url", ["redis://localhost", "memory", "memory://x", "nats://", "", "http://localhost"])
+def test_a_broker_that_there_is_none_for_is_refused_at_once(url: str) -> None:
+    with pytest.raises(UsageError, match=f"^no broker for '{url}': there is memory://, or give an instance"):
+        Hub(url)
+
+
+def test_a_hub_that_is_not_running_says_what_to_do(clock: Clock) -> None:
+    hub = Hub()
+    remedy = r"FastAPI\(lifespan=hub\.lifespan\).*with TestClient\(app\) as client"
+
+    async def scenario() -> None:
+        with pytest.raises(UsageError, match=remedy):
+            await hub.publish("lobby", "x")
+        with pytest.raises(UsageError, match=remedy):
+            hub.publish_sync("lobby", "x")
+        with pytest.raises(UsageError, match=remedy):
+            async with hub.connect(Peer().websocket):
+                raise AssertionError("entered")
+        assert dict(hub.clients) == {}
+
+    clock.run(scenario())
+
+
+def test_a_test_that_forgets_to_enter_the_client_is_told_so() -> None:
+    _, app = chat()
+    client = TestClient(app)
+    with pytest.raises(UsageError, match="in a test, enter the client"), client.websocket_connect("/ws"):
+        pass
+
+
+def test_a_hub_runs_for_one_app_at_a_time(clock: Clock) -> None:
+    hub = Hub()
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            with pytest.raises(UsageError, match="give each app a hub of its own"):
+                async with hub.lifespan(FastAPI()):
+                    raise AssertionError("entered")
+            await hub.publish("lobby", "still running")
+        with pytest.raises(UsageError, match="not running"):
+            await hub.publish("lobby", "x")
+        async with hub.lifespan(FastAPI()):
+            await hub.publish("lobby", "again")
+
+    clock.run(scenario())
+
+
+def test_several_workers_are_refused_at_start_if_the_broker_is_one_process(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["uvicorn", "main:app", "--workers", "4"])
+
+    async def start(hub: Hub) -> None:
+        async with hub.lifespan(FastAPI()):
+            pass
+
+    with pytest.raises(UsageError, match="4 workers"):
+        clock.run(start(Hub()))
+    assert Hub().one_process
+    assert Hub(MemoryBroker()).one_process
+    connected = Hub(PlainBroker())
+    assert not connected.one_process
+    clock.run(start(connected))
+
+
+def test_a_start_that_fails_leaves_the_hub_stopped(clock: Clock) -> None:
+    class Unreachable(PlainBroker):
+        async def start(self, deliver: Deliver) -> None:
+            raise ConnectionError("no broker there")
+
+    hub = Hub(Unreachable())
+
+    async def scenario() -> None:
+        for _ in range(2):
+            with pytest.raises(ConnectionError):
+                async with hub.lifespan(FastAPI()):
+                    raise AssertionError("entered")
+
+    clock.run(scenario())
+
+
+# Publishing
+
+
+def test_publish_from_another_event_loop_names_publish_sync(clock: Clock) -> None:
+    hub = Hub()
+    seen: list[str] = []
+
+    def elsewhere() -> None:
+        with pytest.raises(UsageError) as caught:
+            asyncio.run(hub.publish("lobby", "x"))
+        seen.append(str(caught.value))
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            thread = threading.Thread(target=elsewhere)
+            thread.start()
+            thread.join(10)
+
+    clock.run(scenario())
+    assert ["publish_sync" in text for text in seen] == [True]
+
+
+def test_publish_sync_works_from_another_thread_and_answers_with_the_position(clock: Clock) -> None:
+    hub = Hub(history_size=10)
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            position = await asyncio.to_thread(hub.publish_sync, "lobby", {"a": 1})
+            assert position.offset == 1
+            assert (await hub.history("lobby"))[0] == (Publication('{"a":1}', 1),)
+            with pytest.raises(UsageError, match="cannot send"):
+                await asyncio.to_thread(hub.publish_sync, "lobby", object())
+
+    clock.run(scenario())
+
+
+def test_publish_sync_on_the_loops_own_thread_is_refused_instead_of_a_deadlock(clock: Clock) -> None:
+    hub = Hub()
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            with pytest.raises(UsageError, match=r"here, use await hub\.publish"):
+                hub.publish_sync("lobby", "x")
+
+    clock.run(scenario())
+
+
+def test_publish_sync_gives_up_when_the_loop_does_not_get_to_it(clock: Clock) -> None:
+    hub = Hub()
+    seen: list[type[BaseException]] = []
+    done = threading.Event()
+
+    def elsewhere() -> None:
+        try:
+            hub.publish_sync("lobby", "x", timeout=0.01)
+        except TimeoutError as error:
+            seen.append(type(error))
+        finally:
+            done.set()
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            threading.Thread(target=elsewhere).start()
+            assert done.wait(10), "it waits for the loop, which waits for it"
+
+    clock.run(scenario())
+    assert seen == [TimeoutError]
+
+
+# History
+
+
+def test_history_shows_what_is_kept_and_where_it_ends(clock: Clock) -> None:
+    hub = Hub(history_size=3)
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            positions = [await hub.publish("lobby", f"{number}") for number in range(1, 6)]
+            kept, top = await hub.history("lobby")
+            assert kept == (Publication("3", 3), Publication("4", 4), Publication("5", 5))
+            assert top == positions[-1]
+            assert (await hub.history("lobby", positions[3]))[0] == (Publication("5", 5),)
+            assert (await hub.history("lobby", limit=1, reverse=True))[0] == (Publication("5", 5),)
+
+    clock.run(scenario())
+
+
+def test_a_hub_keeps_nothing_unless_it_is_asked_to(clock: Clock) -> None:
+    hub = Hub()
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            assert (await hub.publish("lobby", "x")).offset == 0
+            kept, top = await hub.history("lobby")
+            assert (kept, top.offset) == ((), 0)
+
+    clock.run(scenario())
+
+
+def test_a_broker_without_history_is_named(clock: Clock) -> None:
+    hub = Hub(PlainBroker())
+
+    async def scenario() -> None:
+        with pytest.raises(UsageError, match=r"^PlainBroker keeps no history$"):
+            await hub.history("lobby")
+
+    clock.run(scenario())
+
+
+# Connecting
+
+
+def test_connect_accepts_with_what_it_was_given_and_says_who_it_is(clock: Clock) -> None:
+    hub = Hub()
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            peer = Peer(address="203.0.113.9")
+            ticket = object()
+            connecting = hub.connect(
+                peer.websocket, user="jane", data=ticket, subprotocol="chat.v1", headers=[(b"x-more", b"1")]
+            )
+            async with connecting as client:
+                assert peer.sent == [
+                    {"type": "websocket.accept", "subprotocol": "chat.v1", "headers": [(b"x-more", b"1")]}
+                ]
+                info = client.info
+                assert (info.user, info.address, info.path, info.subprotocol) == (
+                    "jane",
+                    "203.0.113.9",
+                    "/ws",
+                    "chat.v1",
+                )
+                assert info.data is ticket
+                assert dict(hub.clients) == {info.id: client}
+                with pytest.raises(TypeError):
+                    hub.clients["x"] = client  # type: ignore[index]
+            assert dict(hub.clients) == {}
+            await ticks(3)
+            assert peer.sent[1:] == [{"type": "websocket.close", "code": 1000, "reason": ""}]
+            assert peer.websocket.application_state is WebSocketState.DISCONNECTED
+
+    clock.run(scenario())
+
+
+def test_ids_are_new_for_each_connection(clock: Clock) -> None:
+    hub = Hub()
+
+    async def scenario() -> None:
+        ids = set()
+        async with hub.lifespan(FastAPI()):
+            for _ in range(20):
+                async with hub.connect(Peer().websocket) as client:
+                    ids.add(client.info.id)
+        assert len(ids) == 20
+        assert all(len(one) >= 12 for one in ids)
+
+    clock.run(scenario())
+
+
+def test_a_websocket_that_the_app_has_accepted_is_not_accepted_again(clock: Clock) -> None:
+    hub = Hub()
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            peer = Peer()
+            await peer.websocket.accept()
+            async with hub.connect(peer.websocket) as client:
+                await client.send("hello")
+            await ticks(3)
+            assert [message["type"] for message in peer.sent] == [
+                "websocket.accept",
+                "websocket.send",
+                "websocket.close",
+            ]
+
+    clock.run(scenario())
+
+
+def refusal(hub: Hub, peer: Peer) -> "asyncio.Future[WebSocketException]":
+    async def attempt() -> WebSocketException:
+        with pytest.raises(WebSocketException) as caught:
+            async with hub.connect(peer.websocket):
+                raise AssertionError("entered")
+        assert peer.sent == [], "FastAPI answers the handshake, with 403"
+        return caught.value
+
+    return asyncio.ensure_future(attempt())
+
+
+def test_a_page_of_another_origin_is_refused_before_the_accept(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    hub = Hub(allowed_origins="https://friend.example")
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            refused = await refusal(hub, Peer([(b"origin", b"https://evil.example")]))
+            assert refused.code == 1008
+            for origin in (b"https://friend.example", b"https://app.example"):
+                async with hub.connect(Peer([(b"origin", origin)]).websocket):
+                    pass
+
+    clock.run(scenario())
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("refused /ws to 192.0.2.1: origin 'https://evil.example' is not allowed")
+
+
+def test_more_connections_than_there_may_be_are_refused(clock: Clock) -> None:
+    hub = Hub(max_connections=2, max_connections_per_address=1)
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            async with hub.connect(Peer(address="192.0.2.1").websocket):
+                assert (await refusal(hub, Peer(address="192.0.2.1"))).code == 1013
+                async with hub.connect(Peer(address="192.0.2.2").websocket):
+                    assert (await refusal(hub, Peer(address="192.0.2.3"))).code == 1013
+                async with hub.connect(Peer(address="192.0.2.3").websocket):
+                    pass
+            async with hub.connect(Peer(address="192.0.2.1").websocket):
+                pass
+
+    clock.run(scenario())
+
+
+def test_a_client_that_does_not_take_the_answer_is_given_up_and_not_counted(clock: Clock) -> None:
+    hub = Hub(max_connections=1, handshake_timeout=3)
+
+    class Stuck(Peer):
+        async def _send(self, message: Message) -> None:
+            await asyncio.sleep(3600)
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            started = clock.time()
+            with pytest.raises(TimeoutError):
+                async with hub.connect(Stuck().websocket):
+                    raise AssertionError("entered")
+            assert clock.time() - started == pytest.approx(3)
+            assert dict(hub.clients) == {}
+            async with hub.connect(Peer().websocket):
+                pass
+
+    clock.run(scenario())
+
+
+def test_while_the_hub_stops_nobody_is_accepted(clock: Clock) -> None:
+    hub = Hub()
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            assert hub._engine is not None
+            hub._engine.begin_stop()
+            assert (await refusal(hub, Peer())).code == 1012
+
+    clock.run(scenario())
+
+
+def test_who_is_being_accepted_when_the_stop_begins_is_told_as_well(clock: Clock) -> None:
+    hub = Hub()
+
+    class Slow(Peer):
+        async def _send(self, message: Message) -> None:
+            if message["type"] == "websocket.accept":
+                await asyncio.sleep(1)
+            await super()._send(message)
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            assert hub._engine is not None
+            asyncio.get_running_loop().call_later(0.5, hub._engine.begin_stop)
+            peer = Slow()
+            async with hub.connect(peer.websocket) as client:
+                await listen_forever(client)
+            assert client.goodbye is not None
+            assert client.goodbye.code == 1012
+            assert peer.sent[-1]["code"] == 1012
+
+    clock.run(scenario())
+
+
+# Goodbyes
+
+
+def test_on_goodbye_decorates_a_function_that_is_told_who_left_and_how(clock: Clock) -> None:
+    hub = Hub()
+    told: list[tuple[str, Goodbye]] = []
+
+    @hub.on_goodbye
+    def note(client: AnyClient, goodbye: Goodbye) -> None:
+        told.append((client.info.user, goodbye))
+
+    async def scenario() -> None:
+        for user in ("jane", "joe"):
+            async with hub.lifespan(FastAPI()):
+                peer = Peer()
+                async with hub.connect(peer.websocket, user=user) as client:
+                    peer.leaves(4001)
+                    await listen_forever(client)
+
+    clock.run(scenario())
+    assert told == [("jane", Goodbye(4001, "", "peer")), ("joe", Goodbye(4001, "", "peer"))]
+    assert callable(note), "the decorator gives the function back"
+
+
+# Signals
+
+
+@pytest.fixture
+def interrupts() -> Iterator[list[int]]:
+    """The handler of Ctrl-C that a server would have; gives the list of its calls."""
+    calls: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: calls.append(number))
+    yield calls
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_stop_signal_says_goodbye_at_once_and_goes_on_to_the_server(clock: Clock, interrupts: list[int]) -> None:
+    hub = Hub()
+    servers_own = signal.getsignal(signal.SIGINT)
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            peer = Peer()
+            async with hub.connect(peer.websocket) as client:
+                signal.raise_signal(signal.SIGINT)
+                await listen_forever(client)
+            assert client.goodbye == Goodbye(1012, "the server restarts: come back in a moment", "hub")
+            assert interrupts == [signal.SIGINT]
+        assert signal.getsignal(signal.SIGINT) is servers_own
+
+    clock.run(scenario())
+
+
+def test_a_handler_that_came_later_is_not_taken_away(clock: Clock, interrupts: list[int]) -> None:
+    hub = Hub()
+
+    def later(number: int, frame: object) -> None:
+        raise AssertionError
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            signal.signal(signal.SIGINT, later)
+        assert signal.getsignal(signal.SIGINT) is later
+
+    clock.run(scenario())
+
+
+def test_hubs_inside_one_another_all_say_goodbye(clock: Clock, interrupts: list[int]) -> None:
+    hubs = [Hub(), Hub(), Hub()]
+
+    async def scenario() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for hub in hubs:
+                await stack.enter_async_context(hub.lifespan(FastAPI()))
+            signal.raise_signal(signal.SIGINT)
+            await ticks(2)
+            assert [hub._engine is not None and hub._engine.stopping for hub in hubs] == [True] * 3
+            assert interrupts == [signal.SIGINT], "the server is told once"
+
+    clock.run(scenario())
+
+
+# In an app, with Starlette's own test client
+
+
+def chat(**settings: Any) -> tuple[Hub, FastAPI]:
+    hub = Hub(**settings)
+    app = FastAPI(lifespan=hub.lifespan)
+
+    @app.websocket("/ws")
+    async def handler(websocket: WebSocket) -> None:
+        async with hub.connect(websocket) as client:
+            await client.join("lobby")
+            async for text in client:
+                if text == "fail":
+                    raise LookupError("in the handler")
+                await hub.publish("lobby", f"said: {text}")
+
+    @app.post("/say")
+    def say(text: str) -> int:
+        return hub.publish_sync("lobby", text).offset
+
+    return hub, app
+
+
+def test_everyone_in_the_room_hears_everyone() -> None:
+    _, app = chat()
+    with TestClient(app) as client, client.websocket_connect("/ws") as one, client.websocket_connect("/ws") as two:
+        one.send_text("hello")
+        assert one.receive_text() == two.receive_text() == "said: hello"
+        two.send_text("hi")
+        assert one.receive_text() == two.receive_text() == "said: hi"
+
+
+def test_a_sync_route_may_publish() -> None:
+    _, app = chat(history_size=5)
+    with TestClient(app) as client, client.websocket_connect("/ws") as websocket:
+        websocket.send_text("joined")
+        assert websocket.receive_text() == "said: joined"
+        assert client.post("/say?text=news").json() == 2
+        assert websocket.receive_text() == "news"
+
+
+def test_a_refused_page_sees_the_handshake_fail() -> None:
+    _, app = chat()
+    with (
+        TestClient(app) as client,
+        pytest.raises(WebSocketDisconnect) as caught,
+        client.websocket_connect("/ws", headers={"origin": "https://evil.example"}),
+    ):
+        pass
+    assert caught.value.code == 1008
+
+
+def test_a_handler_that_fails_is_logged_once_and_the_app_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    _, app = chat()
+    with TestClient(app) as client:
+        with client.websocket_connect("/ws") as websocket:
+            websocket.send_text("fail")
+            with pytest.raises(WebSocketDisconnect) as caught:
+                websocket.receive_text()
+            assert (caught.value.code, caught.value.reason) == (1011, "internal error")
+        with client.websocket_connect("/ws") as websocket:
+            websocket.send_text("still there")
+            assert websocket.receive_text() == "said: still there"
+    assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 1
+
+
+@pytest.mark.parametrize(
+    ("receive", "send", "heard"),
+    [
+        ("text", lambda websocket: websocket.send_text("x"), "'x'"),
+        ("bytes", lambda websocket: websocket.send_bytes(b"x"), "b'x'"),
+        ("json", lambda websocket: websocket.send_text('{"a": 1}'), "{'a': 1}"),
+    ],
+)
+def test_receive_says_what_iteration_gives(receive: Any, send: Callable[[Any], None], heard: str) -> None:
+    hub = Hub()
+    app = FastAPI(lifespan=hub.lifespan)
+
+    @app.websocket("/ws")
+    async def handler(websocket: WebSocket) -> None:
+        async with hub.connect(websocket, receive=receive) as client:
+            async for message in client:
+                await client.send(repr(message))
+
+    with TestClient(app) as client, client.websocket_connect("/ws") as websocket:
+        send(websocket)
+        assert websocket.receive_text() == heard
+
+
+def test_an_app_with_a_lifespan_of_its_own_enters_the_hubs_inside() -> None:
+    hub = Hub()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> Any:
+        async with hub.lifespan(app):
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.websocket("/ws")
+    async def handler(websocket: WebSocket) -> None:
+        async with hub.connect(websocket) as client:
+            raise LookupError(client.info.id)
+
+    for _ in range(2):
+        with TestClient(app) as client, client.websocket_connect("/ws") as websocket:
+            with pytest.raises(WebSocketDisconnect) as caught:
+                websocket.receive_text()
+            assert caught.value.code == 1011
