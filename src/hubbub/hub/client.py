@@ -75,7 +75,7 @@ class Client(Generic[Message_co]):
         self._engine = engine
         self._transport = transport
         self._mode = mode
-        self._channels: set[str] = set()
+        self._channels: set[str] | None = None
         # Two lists instead of a deque, which takes 600 bytes even when empty: messages are put into the
         # inbox, and taken from the backlog, which is the inbox of before, turned round.
         self._inbox: list[Payload] = []
@@ -107,8 +107,15 @@ class Client(Generic[Message_co]):
                 self._inbox_bytes = 0
             elif self.goodbye is not None:
                 raise StopAsyncIteration
+            elif self._waiter is not None:
+                raise UsageError("two tasks iterate one client; let one of them read and hand the messages on")
             else:
-                await self._wait()
+                # Not in a coroutine of its own, which every idle client would hold.
+                waiter = self._waiter = self._engine.loop.create_future()
+                try:
+                    await waiter
+                finally:
+                    self._waiter = None
         message = self._backlog.pop()
         if self._mode != "json":
             return message  # type: ignore[return-value]
@@ -138,6 +145,8 @@ class Client(Generic[Message_co]):
 
     async def join(self, channel: str) -> None:
         """From its return on the client receives what is published to ``channel``. Joining twice is joining once."""
+        if self._channels is None:
+            self._channels = set()
         if self.goodbye is None and channel not in self._channels:
             self._channels.add(channel)
             await self._engine.join(channel, self._transport)
@@ -146,7 +155,7 @@ class Client(Generic[Message_co]):
 
     async def leave(self, channel: str) -> None:
         """The client receives no more of ``channel``; what was published before still arrives."""
-        if channel in self._channels:
+        if self._channels and channel in self._channels:
             self._channels.discard(channel)
             await self._engine.leave(channel, self._transport)
 
@@ -227,15 +236,6 @@ class Client(Generic[Message_co]):
         await self._transport.settle()
         return swallow
 
-    async def _wait(self) -> None:
-        if self._waiter is not None:
-            raise UsageError("two tasks iterate one client; let one of them read and hand the messages on")
-        waiter = self._waiter = self._engine.loop.create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-
     def _wake(self) -> None:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
@@ -249,7 +249,7 @@ class Client(Generic[Message_co]):
         if self.goodbye is not None:
             return
         self.goodbye = goodbye
-        self._engine.forget(self, self._transport, self._channels, fault)
+        self._engine.forget(self, self._transport, self._channels or (), fault)
         self._stop_body()
 
     def _stop_body(self) -> None:

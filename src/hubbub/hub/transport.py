@@ -1,7 +1,7 @@
 """The contract between the hub and how bytes reach one peer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from hubbub.errors import Disconnect, Goodbye
@@ -50,18 +50,19 @@ class Transport(ABC):
 
     __slots__ = ()
 
-    @property
-    @abstractmethod
-    def encoding(self) -> Encoding:
-        """How batches for ``push`` are made."""
+    encoding: Encoding
+    """How batches for ``push`` are made."""
+
+    push: Callable[[Any], None]
+    """Queues a batch. Returns at once, whatever the peer does; over the bound it tells ``on_fault``.
+
+    An attribute, not a method, since it is called once for each receiver of each wave: the fast path makes it
+    the socket's own ``write`` while nothing stands against that.
+    """
 
     @abstractmethod
     def attach(self, peer: Peer, policy: Policy) -> None:
         """From now on ``peer`` is told what comes, and ``policy`` is kept."""
-
-    @abstractmethod
-    def push(self, batch: Any) -> None:
-        """Queues a batch. Returns at once, whatever the peer does; over the bound it tells ``on_fault``."""
 
     @abstractmethod
     async def send(self, batch: Any) -> None:

@@ -14,6 +14,15 @@ from typing import NamedTuple
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 _FORBIDDEN = (b"\r", b"\n", b"\x00")
+_NAMES = {
+    name: name
+    for name in (
+        b"host connection upgrade origin user-agent cookie pragma cache-control accept-encoding accept-language "
+        b"authorization sec-websocket-key sec-websocket-version sec-websocket-extensions sec-websocket-protocol "
+        b"x-forwarded-for x-forwarded-proto x-real-ip"
+    ).split()
+}
+"""Names that nearly every request has: one object for all connections, which keep their headers."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -43,7 +52,8 @@ def parse_upgrade(head: bytes) -> Upgrade | Refusal:
     headers: Headers = []
     for line in lines:
         name, _, value = line.partition(b":")
-        headers.append((name.lower(), value.strip(b" \t")))
+        name = name.lower()
+        headers.append((_NAMES.get(name, name), value.strip(b" \t")))
     if method != b"GET":
         return Refusal(405, "A WebSocket is opened with GET.", [(b"allow", b"GET")])
     if b"websocket" not in _tokens(headers, b"upgrade") or b"upgrade" not in _tokens(headers, b"connection"):

@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
 from hubbub.errors import UsageError
@@ -35,8 +34,6 @@ def encode(data: Any) -> Payload:
             if not data.isascii():
                 data.encode()  # half a surrogate pair would spoil the batch of a whole channel, later
             return data
-        if isinstance(data, BaseModel):
-            return data.model_dump_json(by_alias=True)
         return to_json(data, inf_nan_mode="null").decode()
     except (PydanticSerializationError, ValueError) as error:
         raise UsageError(

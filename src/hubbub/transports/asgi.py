@@ -9,7 +9,7 @@ times. The table in the docs says what that means on each server.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,8 +17,9 @@ from starlette.websockets import WebSocket
 
 from hubbub.errors import Goodbye, MessageTooLarge, Slow
 from hubbub.hub.client import is_logged
-from hubbub.hub.transport import Encoding, Peer, Policy, Transport
+from hubbub.hub.transport import Peer, Policy, Transport
 from hubbub.protocol.publication import Payload, size_of
+from hubbub.transports.exchange import EXTENSION
 
 _SERVER_SEND = "hubbub.server_send"
 
@@ -60,11 +61,15 @@ class AsgiTransport(Transport):
         "_reader",
         "_websocket",
         "_writer",
+        "encoding",
         "ping_payload",
         "pinged_at",
+        "push",
     )  # fmt: skip
 
     def __init__(self, websocket: WebSocket, policy: Policy) -> None:
+        self.encoding = _ENCODING
+        self.push = self._push
         self._websocket = websocket
         self._protocol = _uvicorn_protocol(websocket.scope)
         self._outbox: deque[Message] = deque()
@@ -80,6 +85,7 @@ class AsgiTransport(Transport):
             # Before the accept, which starts the server's pings.
             self._protocol.ping_interval = policy.ping_interval
             self._protocol.ping_timeout = policy.ping_timeout
+            self._protocol.close_timeout = policy.close_timeout
 
     def attach(self, peer: Peer, policy: Policy) -> None:
         self._peer = peer
@@ -87,11 +93,7 @@ class AsgiTransport(Transport):
         self._policy.heartbeat.add(self)
         self._reader = asyncio.get_running_loop().create_task(self._read())
 
-    @property
-    def encoding(self) -> Encoding:
-        return _ENCODING
-
-    def push(self, batch: Batch) -> None:
+    def _push(self, batch: Batch) -> None:
         if self._closing:
             return
         queued = self._queued + batch.size
@@ -239,10 +241,13 @@ class ServerDoor:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "websocket":
-            await self._app(scope, receive, send)
-            return
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # On the fast path, which needs neither, without a coroutine that each connection would hold.
+        if scope["type"] != "websocket" or EXTENSION in scope.get("extensions", ()):
+            return self._app(scope, receive, send)
+        return self._guard(scope, receive, send)
+
+    async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[_SERVER_SEND] = send
         try:
             await self._app(scope, receive, send)
@@ -255,6 +260,7 @@ def _uvicorn_protocol(scope: Scope) -> Any:
     """uvicorn's protocol object behind a connection, if it has what is used of it; None elsewhere."""
     protocol = getattr(scope.get(_SERVER_SEND), "__self__", None)
     abort = getattr(getattr(protocol, "transport", None), "abort", None)
-    if callable(abort) and hasattr(protocol, "ping_interval") and hasattr(protocol, "ping_timeout"):
+    times = ("ping_interval", "ping_timeout", "close_timeout")
+    if callable(abort) and all(hasattr(protocol, name) for name in times):
         return protocol
     return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from hubbub.errors import Goodbye
+from hubbub.hub.client import is_logged
 from hubbub.logs import redact
 from hubbub.protocol.handshake import Headers, Upgrade
 from hubbub.protocol.publication import Payload
@@ -53,6 +54,7 @@ class Exchange:
         self.accepted = False
         self._answer: tuple[int, Headers, bytes] | None = None
         self._disconnected: Goodbye | None = None
+        # A deque takes 600 bytes even when empty, for as long as the connection lives: it goes at the takeover.
         self._events: deque[Event] = deque([{"type": "websocket.connect"}])
         self._waiter: asyncio.Future[None] | None = None
 
@@ -66,8 +68,9 @@ class Exchange:
                 _log.error("ASGI callable should return None, but returned '%s'.", result)
         except Disconnected:
             failed = False
-        except BaseException:
-            _log.exception("Exception in ASGI application\n")
+        except BaseException as error:
+            if not (isinstance(error, Exception) and is_logged(error)):
+                _log.exception("Exception in ASGI application\n")
         self._protocol.on_app_done(failed=failed, accepted=self.accepted)
 
     # What the connection tells
@@ -93,7 +96,7 @@ class Exchange:
         """What the app has not received, for whom it attaches to the connection."""
         messages = [event.get("text") or event.get("bytes") or "" for event in self._events]
         kept = [m for m, event in zip(messages, self._events, strict=True) if event["type"] == "websocket.receive"]
-        self._events.clear()
+        del self._events
         return kept, self._disconnected
 
     def _wake(self) -> None:
@@ -149,6 +152,7 @@ class Exchange:
         self._note("[accepted]")
         self.accepted = True
         self._protocol.accept(self._upgrade, headers)
+        del self._upgrade
 
     def _refuse(self, status: int, headers: Headers, body: bytes) -> None:
         self._note(str(status))

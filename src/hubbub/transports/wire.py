@@ -19,7 +19,8 @@ and the canary in the tests.
 
 import asyncio
 import enum
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -39,7 +40,7 @@ from hubbub.errors import (
     Unresponsive,
 )
 from hubbub.hub.heartbeat import Heartbeat
-from hubbub.hub.transport import Encoding, Peer, Policy, Transport
+from hubbub.hub.transport import Peer, Policy, Transport
 from hubbub.protocol.deflate import Deflate, negotiate
 from hubbub.protocol.frames import (
     Close,
@@ -106,7 +107,6 @@ class Protocol(asyncio.Protocol, Transport):
         "_close_timer",
         "_drained",
         "_early",
-        "_encoding",
         "_exchange",
         "_heartbeat",
         "_late_fault",
@@ -121,12 +121,16 @@ class Protocol(asyncio.Protocol, Transport):
         "_write",
         "app_state",
         "config",
+        "encoding",
         "loop",
         "ping_payload",
         "pinged_at",
-    )  # fmt: skip
+        "push",
+    )
 
     _transport: asyncio.Transport
+    push: Callable[[bytes], None]
+    """The socket's own ``write`` while the connection is open and nothing waits."""
 
     def __init__(
         self,
@@ -145,7 +149,8 @@ class Protocol(asyncio.Protocol, Transport):
         self._policy: Policy | None = None
         self._heartbeat: Heartbeat | None = None
         self._parser: FrameParser | None = None
-        self._encoding = _PLAIN
+        self.encoding = _PLAIN
+        self.push = _ignore
         self._early = b""
         self._after_close = 0
         self._paused = False
@@ -179,23 +184,27 @@ class Protocol(asyncio.Protocol, Transport):
     def pause_writing(self) -> None:
         self._paused = True
         if self._policy is not None:
+            if self._state is _State.OPEN:
+                self.push = self._push_behind
             self._policy.backlog.note(self, self._transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         self._paused = False
+        if self._state is _State.OPEN:
+            self.push = self._write
         if self._policy is not None:
             self._policy.backlog.clear(self)
         self._wake()
 
     def data_received(self, data: bytes) -> None:
-        parser = self._parser
-        if self._state is _State.OPEN and parser is not None:
-            self._on_events(parser.receive_data(data), len(data))
+        if self._state is _State.OPEN:
+            if self._parser is not None:
+                self._on_events(self._parser.receive_data(data), len(data))
         elif self._state is _State.CLOSING:
             self._on_data_after_close(data)
         elif self._exchange is None:
             self._on_request(data)
-        elif self._state is _State.OPENING:
+        else:
             self._early += data
             if len(self._early) > _EARLY:
                 self.abort()
@@ -232,15 +241,14 @@ class Protocol(asyncio.Protocol, Transport):
             config.root_path,
             asgi={"version": config.asgi_version, "spec_version": "2.4"},
             scheme="wss" if is_ssl(transport) else "ws",
-            server=get_local_addr(transport),
+            server=_shared(get_local_addr(transport)),
             client=get_remote_addr(transport),
             state=self.app_state.copy(),
             extensions={"websocket.http.response": {}, EXTENSION: {"transport": self}},
         )
         self._exchange = Exchange(self, upgrade, scope)
-        task = self.loop.create_task(self._exchange.run(config.loaded_app))
-        state.tasks.add(task)
-        task.add_done_callback(state.tasks.discard)
+        # A name of its own and a done callback would cost every idle connection 300 bytes.
+        state.tasks.add(self.loop.create_task(self._exchange.run(config.loaded_app), name="websocket"))
 
     def accept(self, upgrade: Upgrade, headers: Headers) -> None:
         """Answers the handshake with 101."""
@@ -251,9 +259,10 @@ class Protocol(asyncio.Protocol, Transport):
             answer, deflate = agreed
             headers.append((b"sec-websocket-extensions", answer.encode()))
         self._write(accept_response(upgrade, [*self._server_state.default_headers, *headers]))
-        self._encoding = _ENCODINGS[deflate]
+        self.encoding = _ENCODINGS[deflate]
         self._parser = FrameParser(self.config.ws_max_size, deflate)
         self._state = _State.OPEN
+        self.push = self._write
         interval = self.config.ws_ping_interval
         if interval:
             heartbeat = _heartbeats.get(self._server_state)
@@ -292,7 +301,7 @@ class Protocol(asyncio.Protocol, Transport):
             else:
                 last = event
         if self._peer is not None:
-            if self._encoding is not _PLAIN:
+            if self.encoding is not _PLAIN:
                 # The rates are on what the handler gets, as where a server decompresses out of sight.
                 size = max(size, sum(map(size_of, messages)))
             self._peer.on_messages(messages, len(events), size)
@@ -347,10 +356,6 @@ class Protocol(asyncio.Protocol, Transport):
     # Transport: what the hub calls
 
     @property
-    def encoding(self) -> Encoding:
-        return self._encoding
-
-    @property
     def attached(self) -> bool:
         """Whether messages go to a peer instead of the app's ``receive``."""
         return self._peer is not None
@@ -364,6 +369,8 @@ class Protocol(asyncio.Protocol, Transport):
             self._parser.max_size = policy.max_message_size
         messages, goodbye = self._exchange.take_over()
         if self._state is _State.OPEN:
+            if self._paused:
+                self.push = self._push_behind
             if self._heartbeat is not None:
                 self._heartbeat.discard(self)
             self._heartbeat = policy.heartbeat
@@ -377,13 +384,6 @@ class Protocol(asyncio.Protocol, Transport):
         if self._state is not _State.OPEN:
             peer.on_lost(goodbye or Goodbye(1006, "", "peer"))
 
-    def push(self, batch: bytes) -> None:
-        # The hot path: once for each receiver of each wave.
-        if self._paused:
-            self._push_behind(batch)
-        elif self._state is _State.OPEN:
-            self._write(batch)
-
     async def send(self, batch: bytes) -> None:
         self.push(batch)
         while self._paused and self._state is _State.OPEN:
@@ -393,7 +393,7 @@ class Protocol(asyncio.Protocol, Transport):
 
     async def send_message(self, payload: Payload) -> None:
         """Sends one message of the app."""
-        await self.send(self._encoding.join((payload,)))
+        await self.send(self.encoding.join((payload,)))
 
     def close(self, code: int, reason: str) -> None:
         if self._state is _State.OPEN:
@@ -432,7 +432,8 @@ class Protocol(asyncio.Protocol, Transport):
         self.abort()
 
     def on_app_done(self, *, failed: bool, accepted: bool) -> None:
-        """The app has returned or raised; who has attached stays."""
+        """The app's task ends: it has returned or raised. Who has attached stays."""
+        self._server_state.tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
         if not accepted and self._state is _State.OPENING:
             body = b"Internal Server Error"
             headers = [
@@ -469,6 +470,7 @@ class Protocol(asyncio.Protocol, Transport):
             self._exchange.on_disconnect(goodbye)
 
     def _leave_open(self) -> None:
+        self.push = _ignore
         if self._heartbeat is not None:
             self._heartbeat.discard(self)
             self._heartbeat = None
@@ -491,13 +493,14 @@ class Protocol(asyncio.Protocol, Transport):
         self._close_timer = self.loop.call_later(timeout, self.abort)
 
     def _push_behind(self, batch: bytes) -> None:
-        policy = self._policy
+        """``push`` while something waits: now the size of the queue matters."""
+        policy, peer = self._policy, self._peer
+        assert policy is not None
+        assert peer is not None
         queued = self._transport.get_write_buffer_size() + len(batch)
-        if policy is None or self._peer is None:
-            self._write(batch)
-        elif queued > policy.max_queued_bytes:
-            self._peer.on_fault(Slow(f"more than {policy.max_queued_bytes} bytes behind"))
-        elif self._state is _State.OPEN:
+        if queued > policy.max_queued_bytes:
+            peer.on_fault(Slow(f"more than {policy.max_queued_bytes} bytes behind"))
+        else:
             self._write(batch)
             policy.backlog.note(self, queued)
 
@@ -505,3 +508,13 @@ class Protocol(asyncio.Protocol, Transport):
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         self._drained = None
+
+
+def _ignore(batch: bytes) -> None:
+    """``push`` where there is nobody to write to, yet or any more."""
+
+
+@functools.lru_cache(maxsize=128)
+def _shared(address: tuple[str, int | None] | None) -> tuple[str, int | None] | None:
+    """One object for equal addresses: a server has few, and each connection keeps one."""
+    return address
