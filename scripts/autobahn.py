@@ -66,7 +66,7 @@ def run_suite(python27: str, packages: str, cases: list[str]) -> dict[str, dict[
 def table(results: dict[str, dict[str, str]]) -> str:
     sections: dict[str, Counter[str]] = {}
     for case, result in results.items():
-        outcome = result["behavior"] if result["behaviorClose"] == "OK" else f"close {result['behaviorClose']}"
+        outcome = result["behavior"] if result["behavior"] != "OK" else result["behaviorClose"]
         sections.setdefault(case.split(".")[0], Counter())[outcome] += 1
     lines = ["| section | cases | OK | informational | non-strict | failed | other |", "|---|---|---|---|---|---|---|"]
     for section, counts in sorted(sections.items(), key=lambda item: int(item[0])):

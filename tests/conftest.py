@@ -15,10 +15,10 @@ def clock() -> Iterator[Clock]:
 
 
 def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """With HUBBUB_NO_SKIP=1 a test that is skipped has failed: what is not run is not known to work."""
-    if os.environ.get("HUBBUB_NO_SKIP") == "1" and report.skipped and not hasattr(report, "wasxfail"):
+    """With NO_SKIP=1 a test that is skipped has failed: what is not run is not known to work."""
+    if os.environ.get("NO_SKIP") == "1" and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
-        report.longrepr = f"skipped, and HUBBUB_NO_SKIP=1 is set: {report.longrepr}"
+        report.longrepr = f"skipped, and NO_SKIP=1 is set: {report.longrepr}"
 
 
 @pytest.hookimpl(wrapper=True)

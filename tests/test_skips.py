@@ -1,4 +1,4 @@
-"""With HUBBUB_NO_SKIP=1 a skipped test is a failed one."""
+"""With NO_SKIP=1 a skipped test is a failed one."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def test_a_skip_fails_where_none_is_wanted(tmp_path: Path, source: str, no_skip:
     finished = subprocess.run(
         [sys.executable, "-m", "pytest", *OPTIONS, "--rootdir", str(tmp_path), str(tmp_path)],
         cwd=tmp_path,
-        env={**os.environ, "HUBBUB_NO_SKIP": no_skip, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "NO_SKIP": no_skip, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=30,
@@ -34,5 +34,5 @@ def test_a_skip_fails_where_none_is_wanted(tmp_path: Path, source: str, no_skip:
     )
     assert finished.returncode == code, finished.stdout + finished.stderr
     if code:
-        assert "HUBBUB_NO_SKIP=1 is set" in finished.stdout
+        assert "NO_SKIP=1 is set" in finished.stdout
         assert "no browser here" in finished.stdout

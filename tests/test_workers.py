@@ -45,7 +45,8 @@ SITE = "/srv/app/.venv/lib/python3.11/site-packages"
         # What is no number of workers.
         ([f"{VENV}/uvicorn", "main:app", "--workers"], {}, 1),
         ([f"{VENV}/uvicorn", "main:app", "--workers", "auto"], {}, 1),
-        ([f"{VENV}/uvicorn", "main:app", "-wide"], {}, 1),
+        ([f"{VENV}/uvicorn", "main:app", "-wide", "--port", "8080"], {}, 1),
+        ([f"{VENV}/uvicorn", "main:app", "-wide", "--workers", "4"], {}, 4),
         # What is no server.
         ([], {"WEB_CONCURRENCY": "4"}, 1),
         ([""], {"WEB_CONCURRENCY": "4"}, 1),

@@ -18,7 +18,8 @@ def facts(*packages: str) -> str:
         cpu = names[0] if names else cpu
     software = ", ".join(f"{package} {version(package)}" for package in packages)
     python = ".".join(map(str, sys.version_info[:3]))
-    return f"{os.cpu_count()} × {cpu}, {platform.system()} {platform.release()}, Python {python}, {software}"
+    machine = f"{os.cpu_count()} × {cpu}, load average {os.getloadavg()[1]:.1f}"
+    return f"{machine}, {platform.system()} {platform.release()}, Python {python}, {software}"
 
 
 def write_between_marks(page: str, mark: str, text: str) -> None:

@@ -212,7 +212,7 @@ class Connecting(Generic[Message_co]):
 
     def __init__(
         self, hub: Hub, websocket: WebSocket, mode: Mode, user: str, data: Any, subprotocol: str | None,
-        headers: list[tuple[bytes, bytes]],
+        headers: Sequence[tuple[bytes, bytes]],
     ) -> None:  # fmt: skip
         self._hub = hub
         self._websocket = websocket
@@ -220,7 +220,7 @@ class Connecting(Generic[Message_co]):
         self._user = user
         self._data = data
         self._subprotocol = subprotocol
-        self._headers = headers
+        self._headers: Sequence[tuple[bytes, bytes]] = headers
         self._client: Client[Message_co] | None = None
 
     async def __aenter__(self) -> Client[Message_co]:
@@ -232,7 +232,7 @@ class Connecting(Generic[Message_co]):
         path = websocket.scope["path"]
         try:
             ensure_origin_allowed(
-                websocket.headers.get("origin"),
+                websocket.headers.getlist("origin"),
                 websocket.headers.get("host"),
                 engine.settings.allowed_origins,
             )
@@ -250,7 +250,7 @@ class Connecting(Generic[Message_co]):
         # What the connection does not need while it lives.
         self._client = client
         self._data = None
-        self._headers = []
+        self._headers = ()
         return await client.__aenter__()
 
     async def __aexit__(
@@ -308,13 +308,21 @@ def _install_door(app: Any) -> None:
 def _on_stop_signal(begin_stop: Callable[[], None], loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     """Says goodbye as soon as the stop is asked for, before the server cuts connections without a reason.
 
-    Servers run an app's shutdown only after its connections have ended, so that is too late to end them.
+    Servers run an app's shutdown only after its connections have ended, so that is too late to end them. The
+    server gets the signal when the goodbyes have had their time to get out, and a second signal at once.
     """
-    previous: dict[int, Callable[[int, FrameType | None], Any]] = {}
+    previous: dict[int, _Handler] = {}
 
     def handle(signum: int, frame: FrameType | None) -> None:
+        if handle in _heard:
+            previous[signum](signum, frame)
+            return
+        _heard.add(handle)
         loop.call_soon_threadsafe(begin_stop)
-        previous[signum](signum, frame)
+        if previous[signum] in _handlers:  # another hub, which has goodbyes of its own to say
+            previous[signum](signum, frame)
+        else:
+            loop.call_soon_threadsafe(loop.call_later, _HEAD_START, previous[signum], signum, None)
 
     if threading.current_thread() is threading.main_thread():
         for signum in (signal.SIGINT, signal.SIGTERM):
@@ -322,9 +330,19 @@ def _on_stop_signal(begin_stop: Callable[[], None], loop: asyncio.AbstractEventL
             if callable(handler):
                 previous[signum] = handler
                 signal.signal(signum, handle)
+    _handlers.add(handle)
     try:
         yield
     finally:
+        _handlers.discard(handle)
+        _heard.discard(handle)
         for number, handler in previous.items():
             if signal.getsignal(number) is handle:
                 signal.signal(number, handler)
+
+
+_Handler = Callable[[int, FrameType | None], Any]
+_HEAD_START = 0.1
+"""Seconds for close frames to get out before the server hears of the stop: some loop turns, on a busy machine."""
+_handlers: set[_Handler] = set()
+_heard: set[_Handler] = set()

@@ -1,11 +1,17 @@
 """Every limit and time-out of a hub, in one frozen tree: from arguments, or from the environment."""
 
+import difflib
+import logging
+import os
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hubbub.errors import UsageError
+
+_log = logging.getLogger("hubbub")
 
 
 class Settings(BaseSettings):
@@ -17,45 +23,45 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HUBBUB_", frozen=True, extra="forbid", allow_inf_nan=False)
 
-    max_message_size: int = Field(64 * 1024, ge=1)
+    max_message_size: int = Field(default=64 * 1024, ge=1)
     """Bytes in one message from a peer, after decompression. Larger: close 1009."""
-    message_rate: float = Field(100.0, ge=0)
+    message_rate: float = Field(default=100.0, ge=0)
     """Messages a second from one client, control frames included. 0: no limit. More: close 1008."""
-    byte_rate: float = Field(1024 * 1024, ge=0)
+    byte_rate: float = Field(default=1024 * 1024, ge=0)
     """Bytes a second from one client. 0: no limit. More: close 1008."""
-    rate_burst: float = Field(2.0, ge=1)
+    rate_burst: float = Field(default=2.0, ge=1)
     """Seconds' worth of both rates that a client may use at once."""
-    max_inbox_messages: int = Field(1024, ge=1)
+    max_inbox_messages: int = Field(default=1024, ge=1)
     """Messages of one client that wait for its handler. More: close 1008."""
-    max_inbox_bytes: int = Field(4 * 1024 * 1024, ge=1)
+    max_inbox_bytes: int = Field(default=4 * 1024 * 1024, ge=1)
     """Bytes of one client that wait for its handler. More: close 1008."""
-    max_queued_bytes: int = Field(1024 * 1024, ge=1)
+    max_queued_bytes: int = Field(default=1024 * 1024, ge=1)
     """Bytes that wait for one slow receiver. More: it is disconnected (3008)."""
-    max_queued_bytes_total: int = Field(256 * 1024 * 1024, ge=1)
+    max_queued_bytes_total: int = Field(default=256 * 1024 * 1024, ge=1)
     """Bytes that wait for all receivers together. More: the one furthest behind is disconnected (3008)."""
-    max_connections: int = Field(10_000, ge=1)
+    max_connections: int = Field(default=10_000, ge=1)
     """Live clients of this hub. More are refused before accept."""
-    max_connections_per_address: int = Field(0, ge=0)
+    max_connections_per_address: int = Field(default=0, ge=0)
     """Live clients from one address. 0: no limit, since a proxy is one address for all behind it."""
-    handshake_timeout: float = Field(10.0, gt=0)
+    handshake_timeout: float = Field(default=10.0, gt=0)
     """Seconds for a peer to send its whole handshake (`hubbub run` and `hubbub serve`) and to take the answer."""
-    ping_interval: float = Field(15.0, gt=0)
+    ping_interval: float = Field(default=15.0, gt=0)
     """Seconds between two pings of an idle client."""
-    ping_timeout: float = Field(8.0, gt=0)
+    ping_timeout: float = Field(default=8.0, gt=0)
     """Seconds for a peer to answer a ping. Silent for longer: disconnected (1011)."""
-    leave_grace: float = Field(1.0, ge=0)
+    leave_grace: float = Field(default=1.0, ge=0)
     """Seconds for a body that reads to finish what its peer had sent before it left; then it is cancelled."""
-    close_timeout: float = Field(1.0, gt=0)
+    close_timeout: float = Field(default=1.0, gt=0)
     """Seconds for a peer to answer a close frame; then the connection is aborted."""
-    stop_timeout: int = Field(5, ge=1)
+    stop_timeout: int = Field(default=5, ge=1)
     """Seconds in which a stop ends, whatever the clients do."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of web pages that may connect besides the server's own: ``https://app.example``; ``*`` is any."""
-    fan_out_slice: int = Field(1024, ge=1)
+    fan_out_slice: int = Field(default=1024, ge=1)
     """Receivers that are written to before the event loop gets its turn."""
-    history_size: int = Field(0, ge=0)
+    history_size: int = Field(default=0, ge=0)
     """Publications that a channel keeps. 0: none."""
-    history_ttl: float = Field(300.0, gt=0)
+    history_ttl: float = Field(default=300.0, gt=0)
     """Seconds that a channel keeps a publication."""
 
     @field_validator("allowed_origins", mode="before")
@@ -85,11 +91,20 @@ class Settings(BaseSettings):
         Raises:
             UsageError: a name is unknown or a value is wrong; the message lists each with its remedy.
         """
+        _warn_of_unknown_variables(os.environ)
         try:
             return cls(**given)
         except ValidationError as error:
             lines = [f"{_name(fault['loc'], given)}: {_say(fault)}" for fault in error.errors()]
             raise UsageError("wrong settings: " + "; ".join(lines)) from None
+
+
+def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
+    known = {f"HUBBUB_{name.upper()}" for name in Settings.model_fields}
+    for name in sorted(set(environ) - known):
+        if name.startswith("HUBBUB_"):
+            meant = difflib.get_close_matches(name, known, 1)
+            _log.warning("%s is no setting%s", name, f"; did you mean {meant[0]}?" if meant else "")
 
 
 def _name(location: tuple[int | str, ...], given: dict[str, Any]) -> str:

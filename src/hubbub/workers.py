@@ -1,5 +1,6 @@
 """How many worker processes the server was told to run."""
 
+import multiprocessing
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,10 +15,10 @@ SEVERAL_WORKERS = (
 )
 
 _VARIABLES = {
-    "uvicorn": "WEB_CONCURRENCY",
-    "fastapi": "WEB_CONCURRENCY",
-    "gunicorn": "WEB_CONCURRENCY",
-    "granian": "GRANIAN_WORKERS",
+    "uvicorn": ("UVICORN_WORKERS", "WEB_CONCURRENCY"),
+    "fastapi": ("WEB_CONCURRENCY",),
+    "gunicorn": ("WEB_CONCURRENCY",),
+    "granian": ("GRANIAN_WORKERS",),
 }
 _SERVERS = {*_VARIABLES, "hypercorn", "hubbub"}
 _ONE_WHEN_RELOADING = {"uvicorn", "fastapi", "hubbub"}
@@ -31,13 +32,24 @@ def declared_workers(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return 1
     if server in _ONE_WHEN_RELOADING and ("--reload" in argv or argv[1:2] == ["dev"]):
         return 1
+    declared = next((environ[name] for name in _VARIABLES.get(server, ()) if name in environ), "1")
     for option, value in zip(argv, [*argv[1:], ""], strict=True):
         name, _, inline = option.partition("=")
         if name in ("--workers", "-w"):
-            return _count(inline or value)
-        if name.startswith("-w") and name[2:].isdigit():
-            return _count(name[2:])
-    return _count(environ.get(_VARIABLES.get(server, ""), "1"))
+            declared = inline or value
+        elif name.startswith("-w") and name[2:].isdigit():
+            declared = name[2:]
+    return _count(declared)
+
+
+def _configured_workers() -> int:
+    """The number of workers of the uvicorn that started this process from a program of its own; else 1.
+
+    Looks at what multiprocessing keeps of a process's arguments, where it still does.
+    """
+    arguments = getattr(multiprocessing.current_process(), "_kwargs", {})
+    workers = getattr(arguments.get("config"), "workers", 1)
+    return workers if isinstance(workers, int) else 1
 
 
 def ensure_one_worker() -> None:
@@ -46,7 +58,7 @@ def ensure_one_worker() -> None:
     Raises:
         UsageError: the server was told to run more than one worker.
     """
-    workers = declared_workers(sys.argv, os.environ)
+    workers = max(declared_workers(sys.argv, os.environ), _configured_workers())
     if workers > 1:
         raise UsageError(SEVERAL_WORKERS.format(workers=workers))
 

@@ -1,6 +1,8 @@
 """The embedded broker: the contract, and what it forgets."""
 
 import asyncio
+import weakref
+from time import process_time
 
 import pytest
 from tests.brokers.contract import KEEP, NONE, HistoryContract
@@ -53,10 +55,13 @@ def test_channels_that_nobody_has_used_for_long_are_forgotten(clock: Clock) -> N
     async def scenario() -> None:
         time = Time()
         broker = await _started(MemoryBroker(clock=time))
-        retention = Retention(10, 1.0)
+        retention = Retention(10, 3.0)
         old = [await broker.publish(f"old-{number}", "x", retention) for number in range(100)]
-        time.now += 9.0
+        time.now += 29.0
         fresh = await broker.publish("fresh", "x", retention)
+        for _ in range(1000):
+            await broker.publish("busy", "x", retention)
+        assert [(await broker.history(f"old-{number}"))[1] for number in range(100)] == old
         time.now += 1.0
         # Everything in "old" has been idle for ten times its age limit now; "fresh" has not.
         for _ in range(1000):
@@ -88,19 +93,36 @@ def test_a_forgotten_channel_that_comes_back_has_another_epoch(clock: Clock) -> 
     clock.run(scenario())
 
 
-def test_the_sweep_costs_a_constant_share_however_many_channels_there_are(clock: Clock) -> None:
+def test_a_publication_that_has_expired_is_held_no_longer(clock: Clock) -> None:
+    class Text(str):
+        """Text of which one can see whether it is still held."""
+
     async def scenario() -> None:
         time = Time()
         broker = await _started(MemoryBroker(clock=time))
-        retention = Retention(1, 1.0)
-        for number in range(3000):
-            time.now += 0.1
-            await broker.publish(f"channel-{number}", "x", retention)
-        # 100 channels are young enough to be known; the rest goes with the sweeps, which come half as often
-        # as there are channels at the least.
-        assert len(broker._logs) < 600
+        text = Text("large")
+        held = weakref.ref(text)
+        await broker.publish("lobby", text, Retention(10, 1.0))
+        del text
+        assert held() is not None
+        time.now += 1.0
+        await broker.publish("lobby", "next", Retention(10, 1.0))
+        assert held() is None
 
     clock.run(scenario())
+
+
+def test_forgetting_costs_a_constant_share_however_many_channels_there_are(clock: Clock) -> None:
+    async def seconds(count: int) -> float:
+        broker = await _started(MemoryBroker(clock=Time()))
+        started = process_time()
+        for number in range(count):
+            await broker.publish(f"channel-{number}", "x", KEEP)
+        return process_time() - started
+
+    few = min(clock.run(seconds(3_000)) for _ in range(3))
+    many = clock.run(seconds(30_000))
+    assert many < 50 * few, f"ten times as many channels took {many / few:.0f} times as long"
 
 
 def test_a_channel_without_history_costs_nothing_when_it_is_idle(clock: Clock) -> None:

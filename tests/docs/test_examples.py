@@ -38,15 +38,15 @@ def load(name: str) -> ModuleType:
 
 
 class Site:
-    """One example, served."""
+    """One example, served; the connections to it end with the test that opened them."""
 
-    def __init__(self, module: ModuleType, port: int, stack: ExitStack) -> None:
+    def __init__(self, module: ModuleType, port: int) -> None:
         self.module = module
         self.port = port
-        self._stack = stack
+        self.peers = ExitStack()
 
     def opens(self, path: str, *, headers: dict[str, str] | None = None, origin: str | None = None) -> ClientConnection:
-        return self._stack.enter_context(
+        return self.peers.enter_context(
             connect(
                 f"ws://127.0.0.1:{self.port}{path}",
                 additional_headers=headers,
@@ -76,26 +76,41 @@ class Site:
 Serve = Callable[[str], Site]
 
 
+@pytest.fixture(scope="module")
+def sites() -> Iterator[Serve]:
+    """Serves an example when it is first asked for, until the last test."""
+    running: dict[str, tuple[Site, uvicorn.Server, threading.Thread, socket.socket]] = {}
+
+    def site(name: str) -> Site:
+        if name not in running:
+            module = load(name)
+            # It listens before the server runs, so that there is nothing to wait for.
+            listening = socket.create_server(("127.0.0.1", 0))
+            config = uvicorn.Config(module.app, ws="hubbub.wire:Protocol", log_config=None, timeout_graceful_shutdown=3)
+            server = uvicorn.Server(config)
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+            thread.start()
+            running[name] = Site(module, listening.getsockname()[1]), server, thread, listening
+        return running[name][0]
+
+    yield site
+    for _, server, _, _ in running.values():
+        server.should_exit = True
+    for _, _, thread, listening in running.values():
+        thread.join(10)
+        listening.close()
+        assert not thread.is_alive(), "the server did not stop within 10 s"
+
+
 @pytest.fixture
-def serve() -> Iterator[Serve]:
+def serve(sites: Serve) -> Iterator[Serve]:
     """Serve the example of that name."""
     with ExitStack() as stack:
 
         def start(name: str) -> Site:
-            module = load(name)
-            listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            config = uvicorn.Config(module.app, ws="hubbub.wire:Protocol", log_config=None, timeout_graceful_shutdown=3)
-            server = uvicorn.Server(config)
-            thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-
-            def stop() -> None:
-                server.should_exit = True
-                thread.join(10)
-                assert not thread.is_alive(), "the server did not stop within 10 s"
-
-            thread.start()
-            stack.callback(stop)
-            return Site(module, listening.getsockname()[1], stack)
+            site = sites(name)
+            stack.callback(site.peers.close)
+            return site
 
         yield start
 
@@ -255,27 +270,22 @@ def test_a_worker_publishes_through_the_route(serve: Serve) -> None:
 
 def test_a_newcomer_misses_nothing_and_gets_nothing_twice(serve: Serve) -> None:
     site = serve("history")
-    first = in_room(site.opens("/ws/chat"))
+    in_room(site.opens("/ws/chat")).close()
     hub = site.module.hub
-    stop = threading.Event()
 
-    def count() -> None:
-        number = 0
-        while not stop.is_set():
-            number += 1
-            hub.publish_sync("chat:lobby", str(number))
+    async def count() -> None:
+        for number in range(1_000_000):
+            await hub.publish("chat:lobby", str(number))
+            await asyncio.sleep(0.001)
 
-    counting = threading.Thread(target=count)
-    counting.start()
+    counting = asyncio.run_coroutine_threadsafe(count(), hub._engine.loop)
     try:
         for _ in range(5):
             with connect(f"ws://127.0.0.1:{site.port}/ws/chat", compression=None) as newcomer:
-                numbers = [int(text) for text in (hears(newcomer) for _ in range(150)) if text != "here"]
+                numbers = [int(text) for text in (hears(newcomer) for _ in range(100)) if text != "here"]
             assert sorted(numbers) == list(range(min(numbers), max(numbers) + 1))
     finally:
-        stop.set()
-        counting.join(DEADLINE)
-    first.close()
+        counting.cancel()
 
 
 def test_every_goodbye_is_told(serve: Serve) -> None:
@@ -291,12 +301,12 @@ def test_every_goodbye_is_told(serve: Serve) -> None:
 
 def test_a_send_overtakes_a_publication_of_the_same_turn(serve: Serve) -> None:
     site = serve("rooms")
-    peer = in_room(site.opens("/ws/rooms/tea"))
+    peer = in_room(site.opens("/ws/rooms/order"))
     hub = site.module.hub
-    (client,) = hub.clients.values()
+    (client,) = [client for client in hub.clients.values() if client.info.path == "/ws/rooms/order"]
 
     async def both() -> None:
-        await hub.publish("chat:tea", "first")
+        await hub.publish("chat:order", "first")
         await client.send("second")
 
     asyncio.run_coroutine_threadsafe(both(), hub._engine.loop).result(DEADLINE)
@@ -321,20 +331,9 @@ def test_a_lifespan_of_ones_own(serve: Serve) -> None:
 
 def test_the_tests_shown_pass() -> None:
     # Not with this suite's configuration: a newer Starlette warns where httpx2 is not installed.
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        os.devnull,
-        "--rootdir",
-        str(EXAMPLES),
-    ]
+    options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(EXAMPLES)]
     finished = subprocess.run(
-        [*command, "testing"],
+        [sys.executable, "-m", "pytest", *options, "testing"],
         cwd=EXAMPLES,
         env={**os.environ, "PYTHONPATH": str(EXAMPLES), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

@@ -214,10 +214,15 @@ class Server:
     def terminate(self) -> None:
         self._process.send_signal(signal.SIGTERM)
 
-    def stop(self, within: float = 10.0) -> Stopped:
-        """Send SIGTERM and wait for the end."""
+    def stop(self, within: float = 10.0, *, frozen_for: float = 0.0) -> Stopped:
+        """Send SIGTERM and wait for the end.
+
+        A server that was frozen before meets the signal together with all that has become due meanwhile.
+        """
+        with self.hiccup() if frozen_for else contextlib.nullcontext():
+            time.sleep(frozen_for)
+            self.terminate()
         started = time.monotonic()
-        self.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(within)
         seconds = time.monotonic() - started

@@ -68,14 +68,14 @@ class AfterStop:
     goodbyes: list[Close]
 
 
-def stop_with_guests(server: Server, *, stalled: bool, within: float) -> AfterStop:
+def stop_with_guests(server: Server, *, stalled: bool, within: float, frozen_for: float = 0.0) -> AfterStop:
     """SIGTERM, with five healthy clients and perhaps one who has stopped reading."""
     with Guests(server.port) as guests:
         healthy = [guests.enter(name) for name in "ABCDE"]
         if stalled:
             guests.enter("S", reads=False)
             speak_until_stuck(healthy[0], healthy[-1:])
-        stopped = server.stop(within)
+        stopped = server.stop(within, frozen_for=frozen_for)
         return AfterStop(stopped, [peer.expect_close() for peer in healthy])
 
 

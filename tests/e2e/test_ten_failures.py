@@ -164,6 +164,15 @@ def test_a_stop_is_bounded_and_says_goodbye(play: Play, kind: str, stalled: bool
     assert faults_in(seen.stopped.log) == []
 
 
+@everywhere
+def test_a_stop_says_goodbye_before_the_server_cuts_the_connections(play: Play, kind: str) -> None:
+    """On waking, the server finds the signal, and that it is time for uvicorn to look whether to stop."""
+    seen = play(HUB, lambda server: sleepers.stop_with_guests(server, stalled=False, within=8.0, frozen_for=0.3))
+    assert [goodbye.code for goodbye in seen.goodbyes] == [1012] * 5
+    assert all(goodbye.reason for goodbye in seen.goodbyes)
+    assert faults_in(seen.stopped.log) == []
+
+
 # 7. More than one worker.
 
 

@@ -47,7 +47,9 @@ APP = "https://app.example"
     ],
 )
 def test_this_origin_may_connect(origin: str | None, host: str | None, allowed: tuple[str, ...]) -> None:
-    ensure_origin_allowed(origin, host, Settings.load(allowed_origins=allowed).allowed_origins)
+    ensure_origin_allowed(
+        [] if origin is None else [origin], host, Settings.load(allowed_origins=allowed).allowed_origins
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,14 +88,20 @@ def test_this_origin_may_connect(origin: str | None, host: str | None, allowed: 
 )
 def test_this_origin_may_not_connect(origin: str, host: str | None, allowed: tuple[str, ...]) -> None:
     with pytest.raises(OriginRefused) as caught:
-        ensure_origin_allowed(origin, host, Settings.load(allowed_origins=allowed).allowed_origins)
+        ensure_origin_allowed(
+            [] if origin is None else [origin], host, Settings.load(allowed_origins=allowed).allowed_origins
+        )
     assert caught.value.code == 1008
     assert "HUBBUB_ALLOWED_ORIGINS" in caught.value.reason
 
 
+def test_the_list_may_be_anything_to_go_through() -> None:
+    ensure_origin_allowed([APP], "api.example", iter(["https://other.example", APP]))
+
+
 def test_the_refusal_names_the_origin_as_it_must_be_listed() -> None:
     with pytest.raises(OriginRefused, match=r"origin 'https://evil\.example' is not allowed"):
-        ensure_origin_allowed("https://EVIL.example", "app.example", ())
+        ensure_origin_allowed(["https://EVIL.example"], "app.example", ())
 
 
 def test_no_more_than_max_connections_enter_and_each_that_leaves_makes_room_for_one() -> None:
@@ -146,3 +154,8 @@ def test_addresses_that_have_gone_are_not_remembered() -> None:
         admission.enter(f"2001:db8::{number:x}")
         admission.leave(f"2001:db8::{number:x}")
     assert len(admission._addresses) == 0
+
+
+def test_two_origins_are_none_that_could_be_trusted() -> None:
+    with pytest.raises(OriginRefused, match="more than one"):
+        ensure_origin_allowed(["https://app.example", "https://evil.example"], "app.example", ())

@@ -146,6 +146,8 @@ def test_text_that_is_not_json_closes_with_1007_and_ends_the_iteration(clock: Cl
         async def body(client: AnyClient) -> None:
             async for value in client:
                 heard.append(value)
+            async for value in client:
+                heard.append(value)
 
         handler = stage.come(body, transport, "json")
         await ticks()
@@ -459,7 +461,7 @@ def test_a_body_that_reads_and_is_busy_may_finish_within_the_grace(clock: Clock)
         transport.leaves()
         await handler
         assert done == ["one", "two", "three"], "what the peer had sent before it left is worked off"
-        assert clock.timers() <= 1, "the timer of the grace is gone (the clock has one of its own)"
+        assert clock.timers() == 0, "the timer of the grace is gone"
 
     clock.run(scenario())
 
@@ -953,6 +955,15 @@ def test_a_code_that_may_not_be_sent_is_refused_and_nothing_closes(clock: Clock,
             assert transport.closed == []
 
         await stage.come(body, transport)
+
+    clock.run(scenario())
+
+
+def test_closing_without_a_code_is_a_normal_goodbye(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage, transport = await Stage.open(), FakeTransport()
+        await stage.come(lambda client: client.close(), transport)
+        assert transport.closed == [(1000, "")]
 
     clock.run(scenario())
 

@@ -32,6 +32,7 @@ def test_begin_stop_tells_every_client_to_come_back(clock: Clock, caplog: pytest
         transports = [FakeTransport() for _ in range(3)]
         handlers = [stage.come(listen_forever, transport) for transport in transports]
         await ticks(2)
+        assert not stage.engine.stopping
         stage.engine.begin_stop()
         assert [transport.closed for transport in transports] == [[RESTART[:2]]] * 3
         assert not any(transport.aborted for transport in transports)
@@ -104,6 +105,7 @@ def test_stop_waits_for_goodbyes_that_are_still_told(clock: Clock) -> None:
         await stage.engine.stop()
         assert told == ["client-1"]
         assert clock.time() - started == pytest.approx(3)
+        assert not stage.engine._chores, "what is done is not held"
         await handler
 
     clock.run(scenario())

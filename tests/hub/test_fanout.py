@@ -1,7 +1,9 @@
 """Fan-out: everyone gets exactly what was delivered while he was in the room, once and in order."""
 
 import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -387,6 +389,37 @@ def test_flush_works_off_what_is_noted_and_what_is_under_way(clock: Clock) -> No
         deliver(fanout, "four")
         await ticks(10)
         assert all(receiver.received == ["one", "two", "four"] for receiver in receivers), "and it goes on"
+
+    clock.run(scenario())
+
+
+class Text(str):
+    """Text of which one can see whether it is still held."""
+
+
+class Forgetful(FakeTransport):
+    """Keeps nothing of what it is sent."""
+
+    def push(self, batch: tuple[str | bytes, ...]) -> None:
+        pass
+
+
+@pytest.mark.parametrize("flushed", [True, False])
+def test_what_has_been_pushed_is_held_no_longer(clock: Clock, *, flushed: bool) -> None:
+    async def scenario() -> None:
+        fanout = Fanout(slice_size=2)
+        for _ in range(5):
+            fanout.join("lobby", Forgetful())
+        text = Text("large")
+        held = weakref.ref(text)
+        fanout.deliver("lobby", Publication(text))
+        del text
+        assert held() is not None
+        if flushed:
+            fanout.flush()
+        await ticks(5)
+        gc.collect()
+        assert held() is None
 
     clock.run(scenario())
 

@@ -61,6 +61,8 @@ def test_a_rate_below_one_a_second_admits_the_first_message() -> None:
     bucket = limit(message_rate=0.1, burst=2.0)
     assert bucket.spend(1, 0, 100.0) is None
     assert bucket.spend(1, 0, 110.0) is None, "and one every ten seconds"
+    bucket = limit(message_rate=0.1, burst=2.0)
+    assert bucket.spend(2, 0, 1000.0) is not None, "but not two at once, however long the silence was"
 
 
 @pytest.mark.parametrize("rate", [0.5, 1, 7, 100, 5000])

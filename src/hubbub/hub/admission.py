@@ -1,25 +1,27 @@
 """Who may connect at all: the Origin of the page, and how many there are already."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hubbub.errors import OriginRefused, TooManyConnections
 
 _DEFAULT_PORTS = {"http": ":80", "ws": ":80", "https": ":443", "wss": ":443"}
 
 
-def ensure_origin_allowed(origin: str | None, host: str | None, allowed: Iterable[str]) -> None:
+def ensure_origin_allowed(origins: Sequence[str], host: str | None, allowed: Iterable[str]) -> None:
     """Refuses pages of other origins (RFC 6455 §10.2); the server's own and the listed ones may connect.
 
     A request without Origin does not come from a browser's page, so no cookie of a victim comes with it: it
     passes. The scheme is not compared: behind a proxy that ends TLS the server does not know its own.
 
     Raises:
-        OriginRefused: the page's origin is neither the server's nor in ``allowed``.
+        OriginRefused: there are several origins, or the page's is neither the server's nor in ``allowed``.
     """
-    if origin is None:
+    if not origins:
         return
-    origin = origin.lower()
+    if len(origins) > 1:
+        raise OriginRefused("more than one Origin header")
+    origin = origins[0].lower()
     scheme, _, authority = origin.partition("://")
     if authority and host is not None:
         port = _DEFAULT_PORTS.get(scheme, "")

@@ -49,6 +49,7 @@ class Engine:
         )
         self.on_goodbye: list[OnGoodbye] = []
         self.stopping = False
+        self._stop_by = 0.0
         self._broker = broker
         self._fanout = Fanout(settings.fan_out_slice)
         self._retention = Retention(settings.history_size, settings.history_ttl)
@@ -62,14 +63,16 @@ class Engine:
         """Tells every client to come back (1012), and waits for them at most ``stop_timeout`` seconds."""
         self.begin_stop()
         self._begin(self._no_clients())
-        _, late = await asyncio.wait(self._chores, timeout=self.settings.stop_timeout)
+        _, late = await asyncio.wait(self._chores, timeout=max(0.0, self._stop_by - self.loop.time()))
         for chore in late:
             chore.cancel()
         await self._broker.stop()
 
     def begin_stop(self) -> None:
         """Takes nobody any more, and says goodbye to all."""
-        self.stopping = True
+        if not self.stopping:
+            self.stopping = True
+            self._stop_by = self.loop.time() + self.settings.stop_timeout
         self._fanout.flush()
         fault = Restarting("the server restarts: come back in a moment")
         for client in tuple(self.clients.values()):

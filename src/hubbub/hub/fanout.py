@@ -75,7 +75,8 @@ class _Wave:
                 if receiver.encoding is not encoding:
                     encoding = receiver.encoding
                     batch = self.batch(encoding)
-                receiver.push(batch)
+                push = receiver.push  # an attribute: as a method call it would be looked up the slow way
+                push(batch)
             except Exception:
                 _log.exception("a receiver could not be written to; its connection is dropped")
                 receiver.abort()

@@ -135,7 +135,10 @@ class AsgiTransport(Transport):
         else:
             self._outbox.append({"type": "websocket.close", "code": code, "reason": reason})
             self._start_writing()
-        if self._protocol is not None:
+        if self._protocol is None:
+            # Granian does not send while it is asked to receive.
+            self._reader.cancel()
+        else:
             # uvicorn's close waits until all is flushed, which a peer that does not read prevents for ever.
             asyncio.get_running_loop().call_later(self._policy.close_timeout, self.abort)
 
@@ -170,7 +173,7 @@ class AsgiTransport(Transport):
         websocket = self._websocket
         limit = self._policy.max_message_size
         try:
-            while True:
+            while not self._closing:
                 message = await websocket.receive()
                 if message["type"] == "websocket.disconnect":
                     code = message.get("code", 1005)
@@ -182,7 +185,7 @@ class AsgiTransport(Transport):
                 size = size_of(data)
                 if size > limit:
                     self._peer.on_fault(MessageTooLarge(f"message is larger than {limit} bytes"))
-                elif not self._closing:
+                else:
                     self._peer.on_messages((data,), 1, size)
         except (RuntimeError, OSError):
             # The app has closed the WebSocket itself, or the server has no way to say that it is gone.

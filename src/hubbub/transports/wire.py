@@ -239,7 +239,7 @@ class Protocol(asyncio.Protocol, Transport):
         scope = websocket_scope(
             upgrade,
             config.root_path,
-            asgi={"version": config.asgi_version, "spec_version": "2.4"},
+            asgi=_asgi(config.asgi_version),
             scheme="wss" if is_ssl(transport) else "ws",
             server=_shared(get_local_addr(transport)),
             client=get_remote_addr(transport),
@@ -518,3 +518,9 @@ def _ignore(batch: bytes) -> None:
 def _shared(address: tuple[str, int | None] | None) -> tuple[str, int | None] | None:
     """One object for equal addresses: a server has few, and each connection keeps one."""
     return address
+
+
+@functools.cache
+def _asgi(version: str) -> dict[str, str]:
+    """One object for all connections, as above: it only states a fact."""
+    return {"version": version, "spec_version": "2.4"}
