@@ -15,11 +15,13 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 from tests.clock import Clock, ticks
+from tests.hub.fakes import FakeTransport
 
 from hubbub import Broker, Client, Goodbye, Hub, Position, Publication, Retention, UsageError
 from hubbub.brokers.base import Deliver
 from hubbub.brokers.memory import MemoryBroker
 from hubbub.protocol.publication import Payload
+from hubbub.transports.asgi import ServerDoor
 
 AnyClient = Client[Any]
 
@@ -83,6 +85,73 @@ class Peer:
 async def listen_forever(client: AnyClient) -> None:
     async for _ in client:
         pass
+
+
+# Life
+
+
+def test_the_end_of_the_app_tells_its_clients_and_stops_the_broker(clock: Clock) -> None:
+    class Stoppable(PlainBroker):
+        stopped = 0
+
+        async def stop(self) -> None:
+            self.stopped += 1
+
+    broker = Stoppable()
+    hub = Hub(broker)
+
+    async def scenario() -> None:
+        peer = Peer()
+
+        async def handler() -> AnyClient:
+            async with hub.connect(peer.websocket) as client:
+                await listen_forever(client)
+            return client
+
+        async with hub.lifespan(FastAPI()):
+            task = asyncio.create_task(handler())
+            await ticks(3)
+            assert broker.stopped == 0
+        assert broker.stopped == 1
+        client = await task
+        assert client.goodbye is not None
+        assert client.goodbye.code == 1012
+
+    clock.run(scenario())
+
+
+def test_the_end_of_an_app_that_fails_is_the_same(clock: Clock) -> None:
+    hub = Hub()
+
+    async def scenario() -> None:
+        with pytest.raises(LookupError):
+            async with hub.lifespan(FastAPI()):
+                raise LookupError
+        with pytest.raises(UsageError, match="not running"):
+            await hub.publish("lobby", "x")
+
+    clock.run(scenario())
+
+
+def test_a_running_hub_keeps_tokens_out_of_the_servers_log(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("uvicorn.access")
+    log.filters.clear()
+
+    async def scenario() -> None:
+        async with Hub().lifespan(FastAPI()):
+            log.warning("GET %s", "/ws?token=abc")
+
+    clock.run(scenario())
+    assert caplog.messages == ["GET /ws?token=***"]
+
+
+def test_an_app_gets_one_door_however_often_it_is_started() -> None:
+    _, app = chat()
+    for _ in range(2):
+        with TestClient(app):
+            pass
+    assert isinstance(app.middleware_stack, ServerDoor)
+    assert not isinstance(app.middleware_stack._app, ServerDoor)
 
 
 # Wrong use
@@ -348,6 +417,24 @@ def test_a_websocket_that_the_app_has_accepted_is_not_accepted_again(clock: Cloc
     clock.run(scenario())
 
 
+def test_a_transport_that_the_server_offers_is_used(clock: Clock) -> None:
+    hub = Hub()
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            peer, transport = Peer(), FakeTransport()
+            peer.websocket.scope["extensions"] = {"hubbub.wire": {"transport": transport}}
+            async with hub.connect(peer.websocket) as client:
+                await client.send("hello")
+            assert transport.received == ["hello"]
+            assert transport.closed == [(1000, "")]
+            assert [message["type"] for message in peer.sent] == ["websocket.accept"]
+            # Past Starlette, which must know that it is over.
+            assert peer.websocket.application_state is WebSocketState.DISCONNECTED
+
+    clock.run(scenario())
+
+
 def refusal(hub: Hub, peer: Peer) -> "asyncio.Future[WebSocketException]":
     async def attempt() -> WebSocketException:
         with pytest.raises(WebSocketException) as caught:
@@ -496,8 +583,39 @@ def test_a_stop_signal_says_goodbye_at_once_and_goes_on_to_the_server(clock: Clo
                 signal.raise_signal(signal.SIGINT)
                 await listen_forever(client)
             assert client.goodbye == Goodbye(1012, "the server restarts: come back in a moment", "hub")
+            assert interrupts == [], "the goodbyes have their time to get out"
+            await asyncio.sleep(0.2)
             assert interrupts == [signal.SIGINT]
         assert signal.getsignal(signal.SIGINT) is servers_own
+
+    clock.run(scenario())
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_second_signal_goes_to_the_server_at_once(clock: Clock, interrupts: list[int], count: int) -> None:
+    async def scenario() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(count):
+                await stack.enter_async_context(Hub().lifespan(FastAPI()))
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            assert interrupts == [signal.SIGINT]
+            await asyncio.sleep(0.2)
+            assert interrupts == [signal.SIGINT] * 2, "and the first as it would have"
+
+    clock.run(scenario())
+
+
+def test_a_hub_that_was_stopped_by_a_signal_may_run_again(clock: Clock, interrupts: list[int]) -> None:
+    hub = Hub()
+
+    async def scenario() -> None:
+        for number in (1, 2):
+            async with hub.lifespan(FastAPI()):
+                signal.raise_signal(signal.SIGINT)
+                assert len(interrupts) == number - 1
+                await asyncio.sleep(0.2)
+                assert len(interrupts) == number
 
     clock.run(scenario())
 
@@ -526,6 +644,7 @@ def test_hubs_inside_one_another_all_say_goodbye(clock: Clock, interrupts: list[
             signal.raise_signal(signal.SIGINT)
             await ticks(2)
             assert [hub._engine is not None and hub._engine.stopping for hub in hubs] == [True] * 3
+            await asyncio.sleep(0.2)
             assert interrupts == [signal.SIGINT], "the server is told once"
 
     clock.run(scenario())

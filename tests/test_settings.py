@@ -106,6 +106,22 @@ def test_an_unknown_argument_is_answered_with_those_there_are() -> None:
 
 
 @pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("HUBBUB_MESAGE_RATE", "HUBBUB_MESAGE_RATE is no setting; did you mean HUBBUB_MESSAGE_RATE?"),
+        ("HUBBUB_ZZZ", "HUBBUB_ZZZ is no setting"),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv("HUBBUB_HISTORY_SIZE", "1")
+    assert Settings.load().history_size == 1
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", said)]
+
+
+@pytest.mark.parametrize(
     ("given", "origins"),
     [
         ("", ()),

@@ -1,6 +1,10 @@
 """How many workers a server was told to run is found out, wherever it was said."""
 
+import multiprocessing
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -36,12 +40,17 @@ SITE = "/srv/app/.venv/lib/python3.11/site-packages"
         ([f"{VENV}/hypercorn", "main:app"], {"WEB_CONCURRENCY": "4"}, 1),
         ([f"{VENV}/hubbub", "run", "main:app"], {"WEB_CONCURRENCY": "4"}, 1),
         ([f"{VENV}/uvicorn", "main:app"], {"WEB_CONCURRENCY": "many"}, 1),
+        ([f"{VENV}/uvicorn", "main:app"], {"UVICORN_WORKERS": "3", "WEB_CONCURRENCY": "4"}, 3),
+        ([f"{VENV}/uvicorn", "main:app", "--workers", "2"], {"UVICORN_WORKERS": "3", "WEB_CONCURRENCY": "4"}, 2),
         ([f"{VENV}/granian", "main:app"], {"GRANIAN_WORKERS": "4", "WEB_CONCURRENCY": "2"}, 4),
         ([f"{VENV}/granian", "main:app"], {"WEB_CONCURRENCY": "2"}, 1),
         # Who reloads has one worker, on the servers that cannot do both.
         ([f"{VENV}/uvicorn", "main:app", "--reload"], {"WEB_CONCURRENCY": "4"}, 1),
         ([f"{VENV}/fastapi", "dev", "main.py"], {"WEB_CONCURRENCY": "4"}, 1),
         ([f"{VENV}/gunicorn", "main:app", "--reload"], {"WEB_CONCURRENCY": "4"}, 4),
+        # As on any command line, the last word counts.
+        ([f"{VENV}/uvicorn", "main:app", "--workers", "1", "--workers", "4"], {}, 4),
+        ([f"{VENV}/gunicorn", "-w4", "main:app", "--workers=1"], {}, 1),
         # What is no number of workers.
         ([f"{VENV}/uvicorn", "main:app", "--workers"], {}, 1),
         ([f"{VENV}/uvicorn", "main:app", "--workers", "auto"], {}, 1),
@@ -71,6 +80,19 @@ def test_several_workers_of_the_environment_are_refused(monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "argv", ["uvicorn", "main:app"])
     monkeypatch.setenv("WEB_CONCURRENCY", "2")
     with pytest.raises(UsageError, match=r"^2 workers"):
+        ensure_one_worker()
+
+
+@pytest.mark.parametrize(("workers", "refused"), [(3, True), (1, False), (None, False), ("3", False)])
+def test_workers_of_a_uvicorn_that_a_program_started_are_found_in_the_worker_itself(
+    monkeypatch: pytest.MonkeyPatch, workers: object, *, refused: bool
+) -> None:
+    class Worker:
+        _kwargs: ClassVar = {"config": SimpleNamespace(workers=workers), "target": print}
+
+    monkeypatch.setattr(sys, "argv", ["serve_my_app.py"])
+    monkeypatch.setattr(multiprocessing, "current_process", Worker)
+    with pytest.raises(UsageError, match=r"^3 workers") if refused else nullcontext():
         ensure_one_worker()
 
 

@@ -8,6 +8,7 @@ import pytest
 from .processes import Process
 
 APP = """
+import asyncio
 from fastapi import FastAPI, WebSocket
 from hubbub import Hub
 
@@ -21,6 +22,12 @@ async def echo(websocket: WebSocket):
         async for text in client:
             if text in ("leave", '"leave"'):
                 await client.close(4000, "as you wish")
+            elif text.isdigit() and len(text) == 4:
+                await client.close(int(text))
+            elif text == "slow":
+                for number in range(4):
+                    await client.send(f"slow {number}")
+                    await asyncio.sleep(0.4)
             elif text == "who":
                 await client.send(dict(websocket.headers))
             elif text == '"json"':

@@ -74,6 +74,17 @@ def test_lines_go_out_and_messages_come_in(echo: int, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("goodbye", "code"), [("1000", 0), ("1001", 0), ("1011", 1), ("4999", 1)])
+def test_a_normal_goodbye_of_the_server_is_a_normal_end(echo: int, tmp_path: Path, goodbye: str, code: int) -> None:
+    ended, lines = connect(echo, tmp_path, f"{goodbye}\n", "--wait", "20")
+    assert (ended, lines[-1]) == (code, f"closed: {goodbye}")
+
+
+def test_it_waits_for_silence_before_it_closes(echo: int, tmp_path: Path) -> None:
+    _, lines = connect(echo, tmp_path, "slow", "--wait", "0.8")
+    assert lines[2:] == ["< slow 0", "< slow 1", "< slow 2", "< slow 3", "closed: 1000"]
+
+
 def test_messages_are_shown_as_they_are(echo: int, tmp_path: Path) -> None:
     texts = ["[red]not markup[/red] [/]", ":warning: no emoji :smile:", "ünï", "x" * 500, "http://a.example/b?c=[d]"]
     lines = conversation(echo, tmp_path, "\n".join(texts))
@@ -121,7 +132,7 @@ def test_json_is_printed_readably_on_the_way_in(echo: int, tmp_path: Path) -> No
 
 
 def test_a_goodbye_in_the_middle_of_what_is_sent_is_shown_and_not_a_fault(echo: int, tmp_path: Path) -> None:
-    code, lines = connect(echo, tmp_path, "".join(f"{number}\n" for number in range(5000)))
+    code, lines = connect(echo, tmp_path, "".join(f"message {number}\n" for number in range(5000)))
     assert lines[-1] == "closed: 1008 more than 100 messages a second"
     assert code == 1
 
@@ -129,7 +140,10 @@ def test_a_goodbye_in_the_middle_of_what_is_sent_is_shown_and_not_a_fault(echo: 
 @pytest.mark.parametrize(
     ("target", "line"),
     [
-        ("/refused", "refused with HTTP 403: wrong or missing token, foreign origin, or too many connections"),
+        (
+            "/refused",
+            "refused with HTTP 403: unknown path, wrong or missing token, foreign origin, or too many connections",
+        ),
         ("/docs", "refused with HTTP "),
     ],
 )

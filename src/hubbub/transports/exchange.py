@@ -149,9 +149,9 @@ class Exchange:
         subprotocol = message.get("subprotocol")
         if subprotocol:
             headers.append((b"sec-websocket-protocol", subprotocol.encode("latin-1")))
-        self._note("[accepted]")
-        self.accepted = True
         self._protocol.accept(self._upgrade, headers)
+        self.accepted = True
+        self._note("[accepted]")
         del self._upgrade
 
     def _refuse(self, status: int, headers: Headers, body: bytes) -> None:

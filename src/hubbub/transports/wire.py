@@ -358,7 +358,7 @@ class Protocol(asyncio.Protocol, Transport):
     @property
     def attached(self) -> bool:
         """Whether messages go to a peer instead of the app's ``receive``."""
-        return self._peer is not None
+        return self._exchange is None
 
     def attach(self, peer: Peer, policy: Policy) -> None:
         """Takes the connection over, after the accept: from now on ``peer`` gets what comes, by ``policy``."""
@@ -442,7 +442,7 @@ class Protocol(asyncio.Protocol, Transport):
                 (b"connection", b"close"),
             ]
             self.refuse(500, headers, body)
-        elif self._peer is None:
+        elif not self.attached:
             if failed:
                 self._fail(HandlerFailed("internal error"))
             else:
@@ -454,8 +454,9 @@ class Protocol(asyncio.Protocol, Transport):
         """Ends the connection for a reason of ours; for a broken stream that means to stop listening."""
         if self._state is not _State.OPEN:
             return
-        if self._peer is not None:
-            self._peer.on_fault(fault)
+        peer, self._peer = self._peer, None
+        if peer is not None:
+            peer.on_fault(fault)
         # Whoever has attached has closed by now, behind what it still owed; this is for the others.
         self.close(fault.code, fault.reason)
         if isinstance(fault, ProtocolViolation | InvalidMessage | MessageTooLarge | Restarting):
@@ -464,8 +465,10 @@ class Protocol(asyncio.Protocol, Transport):
             self._exchange.on_disconnect(fault.goodbye())
 
     def _tell_lost(self, goodbye: Goodbye) -> None:
-        if self._peer is not None:
-            self._peer.on_lost(goodbye)
+        """Tells whom the connection belongs to that it ends; a peer is told once, and then let go."""
+        peer, self._peer = self._peer, None
+        if peer is not None:
+            peer.on_lost(goodbye)
         elif self._exchange is not None:
             self._exchange.on_disconnect(goodbye)
 
@@ -494,15 +497,14 @@ class Protocol(asyncio.Protocol, Transport):
 
     def _push_behind(self, batch: bytes) -> None:
         """``push`` while something waits: now the size of the queue matters."""
-        policy, peer = self._policy, self._peer
+        policy = self._policy
         assert policy is not None
-        assert peer is not None
         queued = self._transport.get_write_buffer_size() + len(batch)
-        if queued > policy.max_queued_bytes:
-            peer.on_fault(Slow(f"more than {policy.max_queued_bytes} bytes behind"))
-        else:
+        if queued <= policy.max_queued_bytes:
             self._write(batch)
             policy.backlog.note(self, queued)
+        elif self._peer is not None:
+            self._peer.on_fault(Slow(f"more than {policy.max_queued_bytes} bytes behind"))
 
     def _wake(self) -> None:
         if self._drained is not None and not self._drained.done():

@@ -1,0 +1,469 @@
+"""The fast path as an ASGI server: apps without a hub, and uvicorn's own options."""
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from starlette.responses import JSONResponse
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from hubbub.transports.wire import Protocol
+
+from .test_connect import HANDSHAKE, closed, within
+
+Serve = Callable[..., Any]
+Scope = dict[str, Any]
+
+
+@pytest.fixture
+def plain() -> FastAPI:
+    """A FastAPI app that knows nothing of Hubbub."""
+    app = FastAPI()
+
+    @app.websocket("/echo")
+    async def echo(websocket: WebSocket) -> None:
+        await websocket.accept()
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                message = await websocket.receive()
+                if message["type"] == "websocket.disconnect":
+                    break
+                await websocket.send({**message, "type": "websocket.send"})
+
+    @app.websocket("/refuse")
+    async def refuse(websocket: WebSocket) -> None:
+        await websocket.close(4000)
+
+    @app.websocket("/deny")
+    async def deny(websocket: WebSocket) -> None:
+        await websocket.send_denial_response(JSONResponse({"why": "full"}, status_code=429))
+
+    @app.websocket("/fail")
+    async def fail(websocket: WebSocket) -> None:
+        raise ValueError("a fault before the accept")
+
+    @app.websocket("/fail-later")
+    async def fail_later(websocket: WebSocket) -> None:
+        await websocket.accept()
+        raise ValueError("a fault after the accept")
+
+    @app.websocket("/return")
+    async def returns(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text("that is all")
+
+    @app.get("/")
+    async def page() -> str:
+        return "page"
+
+    return app
+
+
+def test_an_app_without_a_hub_runs_unchanged(plain: FastAPI, serve: Serve, wire: str) -> None:
+    with connect(f"ws://{serve(plain, wire).url}/echo") as websocket:
+        for message in ("text", "", "ü" * 1000, b"", b"binary", b"\0" * 100_000):
+            websocket.send(message)
+            assert websocket.recv(timeout=5) == message
+        websocket.send(["in ", "fragments"])
+        assert websocket.recv(timeout=5) == "in fragments"
+        assert websocket.ping().wait(3)
+
+
+@pytest.mark.parametrize("deflate", [True, False])
+def test_compression_is_offered_as_configured(plain: FastAPI, serve: Serve, wire: str, deflate: bool) -> None:
+    url = f"ws://{serve(plain, wire, ws_per_message_deflate=deflate).url}/echo"
+    with connect(url) as websocket:
+        assert websocket.response is not None
+        answered = "Sec-WebSocket-Extensions" in websocket.response.headers
+        assert answered == deflate
+        websocket.send("compressible " * 1000)
+        assert websocket.recv(timeout=5) == "compressible " * 1000
+
+
+def test_a_message_over_ws_max_size_closes_1009(plain: FastAPI, serve: Serve, wire: str) -> None:
+    with connect(f"ws://{serve(plain, wire, ws_max_size=1000).url}/echo", compression=None) as websocket:
+        websocket.send("x" * 1000)
+        assert websocket.recv(timeout=5) == "x" * 1000
+        websocket.send("x" * 1001)
+        code, reason = closed(websocket)
+        assert code == 1009
+        assert "1000" in reason
+
+
+def test_a_compressed_bomb_is_stopped_at_the_limit(plain: FastAPI, serve: Serve, wire: str) -> None:
+    with connect(f"ws://{serve(plain, wire, ws_max_size=10_000).url}/echo", max_size=None) as websocket:
+        websocket.send("0" * 5_000_000)
+        assert closed(websocket)[0] == 1009
+
+
+def test_refusals_before_the_accept_are_http_answers(plain: FastAPI, serve: Serve, wire: str) -> None:
+    url = f"ws://{serve(plain, wire).url}"
+    for path, status, body in (
+        ("/refuse", 403, b""),
+        ("/deny", 429, b'{"why":"full"}'),
+        ("/fail", 500, b"Internal Server Error"),
+        ("/nowhere", 403, b""),
+    ):
+        with pytest.raises(InvalidStatus) as refused, connect(url + path):
+            pass
+        assert (refused.value.response.status_code, bytes(refused.value.response.body or b"")) == (status, body)
+
+
+def test_the_app_that_returns_closes_1000_and_the_one_that_raises_1011(
+    plain: FastAPI, serve: Serve, wire: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"ws://{serve(plain, wire).url}"
+    with connect(f"{url}/return") as websocket:
+        assert websocket.recv(timeout=5) == "that is all"
+        assert closed(websocket)[0] == 1000
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    with connect(f"{url}/fail-later") as websocket:
+        assert closed(websocket)[0] == 1011
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
+        "Exception in ASGI application\n"
+    ]
+
+
+def test_the_scope_is_that_of_uvicorn(serve: Serve) -> None:
+    scopes: list[Scope] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            scopes.append(scope)
+            await receive()
+            await send({"type": "websocket.close"})
+
+    for implementation in ("wire", "sansio"):
+        served = serve(app, implementation, root_path="/api", lifespan="off")
+        with (
+            pytest.raises(InvalidStatus),
+            connect(f"ws://{served.url}/a%20b?x=%20y", subprotocols=["a", "b"], user_agent_header="test"),  # type: ignore[list-item]
+        ):
+            pass
+    ours, theirs = scopes
+    assert "hubbub.wire" in ours["extensions"]
+    for scope in scopes:
+        scope["extensions"].pop("hubbub.wire", None)
+        scope["headers"] = [
+            (name, b"" if name in (b"host", b"sec-websocket-key") else value) for name, value in scope["headers"]
+        ]
+        scope["client"], scope["server"] = scope["client"][0], scope["server"][0]
+    assert ours == theirs
+
+
+def test_proxy_headers_name_the_client(serve: Serve, wire: str) -> None:
+    clients: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            clients.append((scope["client"][0], scope["scheme"]))
+            await receive()
+            await send({"type": "websocket.close"})
+
+    headers = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+    url = f"ws://{serve(app, wire, lifespan='off').url}/"
+    with pytest.raises(InvalidStatus), connect(url, additional_headers=headers):
+        pass
+    assert clients == [("203.0.113.9", "wss")]
+
+
+def test_limit_concurrency_answers_503(plain: FastAPI, serve: Serve, wire: str) -> None:
+    url = f"ws://{serve(plain, wire, limit_concurrency=2).url}/echo"
+    with connect(url), connect(url):
+        with pytest.raises(InvalidStatus) as refused, connect(url):
+            pass
+        assert refused.value.response.status_code == 503
+
+
+@pytest.mark.parametrize("access_log", [True, False])
+def test_the_access_log_is_kept_as_configured_and_has_no_tokens(
+    plain: FastAPI, serve: Serve, wire: str, access_log: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    url = f"ws://{serve(plain, wire, access_log=access_log).url}"
+    with connect(f"{url}/echo?token=SECRET&room=1"):
+        pass
+    with pytest.raises(InvalidStatus), connect(f"{url}/refuse?access_token=SECRET"):
+        pass
+    assert "SECRET" not in caplog.text
+    assert ('"WebSocket /echo?token=***&room=1" [accepted]' in caplog.text) == access_log
+    assert ('"WebSocket /refuse?access_token=***" 403' in caplog.text) == access_log
+
+
+def test_a_stop_closes_1012_with_a_reason_and_the_app_sees_it(serve: Serve, wire: str) -> None:
+    seen: list[Any] = []
+    app = FastAPI()
+
+    @app.websocket("/")
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        try:
+            await websocket.receive_text()
+        except WebSocketDisconnect as disconnect:
+            seen.append(disconnect.code)
+
+    served = serve(app, wire)
+    with connect(f"ws://{served.url}/") as websocket:
+        served.server.should_exit = True
+        code, reason = closed(websocket)
+        assert code == 1012
+        assert "come back" in reason
+    served.stop()
+    assert seen == [1012]
+
+
+def test_a_stop_with_a_peer_that_does_not_read_ends(serve: Serve, wire: str) -> None:
+    app = FastAPI()
+
+    @app.websocket("/")
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                await websocket.send_bytes(b"x" * 100_000)
+
+    served = serve(app, wire)
+    with socket.create_connection(("127.0.0.1", served.port)) as sleeper:
+        sleeper.sendall(HANDSHAKE)
+        connections = served.server.server_state.connections
+        within(5, lambda: any(getattr(c, "_paused", False) for c in tuple(connections)), "the buffers to fill")
+        begun = time.monotonic()
+        served.stop()
+        assert time.monotonic() - begun < 4
+
+
+def test_a_slow_app_is_not_flooded_and_its_client_is_not_cut(serve: Serve, wire: str) -> None:
+    """Reading pauses behind the app, and a pong that cannot be seen is not missed."""
+    app = FastAPI()
+    count = 500
+
+    @app.websocket("/")
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await asyncio.sleep(2)
+        for _ in range(count):
+            await websocket.receive_text()
+        await websocket.send_text("all")
+
+    served = serve(app, wire, ws_ping_interval=0.2, ws_ping_timeout=0.2)
+    with connect(f"ws://{served.url}/", compression=None) as websocket:
+        websocket.send("x")
+        for _ in range(count - 1):
+            websocket.send("x" * 1000)
+        connection = next(iter(served.server.server_state.connections))
+        within(1, lambda: not connection._reading, "reading to pause")
+        assert websocket.recv(timeout=10) == "all"
+
+
+def test_a_peer_that_answers_no_ping_is_cut_off(plain: FastAPI, serve: Serve, wire: str) -> None:
+    served = serve(plain, wire, ws_ping_interval=0.3, ws_ping_timeout=0.3)
+    with socket.create_connection(("127.0.0.1", served.port)) as silent:
+        silent.sendall(HANDSHAKE.replace(b"GET / ", b"GET /echo "))
+        silent.settimeout(5)
+        received = b""
+        with contextlib.suppress(ConnectionResetError):
+            while data := silent.recv(4096):
+                received += data
+        assert b"101 Switching" in received
+        assert received.endswith(b"\x03\xf3no answer to a ping")  # 1011
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ((b"GET /", b"POST /"), b"405"),
+        ((b"Version: 13", b"Version: 8"), b"426"),
+        ((b"Key: dGhlIHNhbXBsZSBub25jZQ==", b"Key: short"), b"400"),
+    ],
+)
+def test_a_wrong_handshake_is_answered_with_what_is_wrong(
+    plain: FastAPI, serve: Serve, wire: str, change: tuple[bytes, bytes], status: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", serve(plain, wire).port), timeout=5) as peer:
+        peer.sendall(HANDSHAKE.replace(*change))
+        assert peer.recv(4096).split(b" ")[1] == status
+
+
+def test_bytes_that_are_no_frames_close_1002_with_a_reason(plain: FastAPI, serve: Serve, wire: str) -> None:
+    with socket.create_connection(("127.0.0.1", serve(plain, wire).port), timeout=5) as peer:
+        peer.sendall(HANDSHAKE.replace(b"GET / ", b"GET /echo "))
+        peer.recv(4096)
+        peer.sendall(b"\x81\x01x")
+        answer = peer.recv(4096)
+        assert answer[0] == 0x88
+        assert answer[2:4] == b"\x03\xea"
+        assert answer[4:]
+
+
+def test_what_came_before_a_fault_is_answered_before_the_close(plain: FastAPI, serve: Serve, wire: str) -> None:
+    with socket.create_connection(("127.0.0.1", serve(plain, wire).port), timeout=5) as peer:
+        peer.sendall(HANDSHAKE.replace(b"GET / ", b"GET /echo "))
+        peer.recv(4096)
+        peer.sendall(b"\x81\x82\0\0\0\0ok" + b"\x83\x80\0\0\0\0")
+        answer = b""
+        while data := peer.recv(4096):
+            answer += data
+        assert answer.startswith(b"\x81\x02ok\x88")
+
+
+def test_a_head_that_never_ends_is_answered_408(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hubbub.transports import http
+
+    monkeypatch.setenv("HUBBUB_HANDSHAKE_TIMEOUT", "0.2")
+    http._timeout.cache_clear()
+    try:
+        with socket.create_connection(("127.0.0.1", serve(FastAPI(), "wire").port), timeout=5) as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\nHost:")
+            assert b"408" in peer.recv(4096)
+            assert peer.recv(4096) == b""
+    finally:
+        http._timeout.cache_clear()
+
+
+def test_headers_that_would_break_out_of_their_line_are_refused(serve: Serve, wire: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept", "headers": [(b"x", b"a\r\nset-cookie: stolen")]})
+
+    with pytest.raises(InvalidStatus) as refused, connect(f"ws://{serve(app, wire, lifespan='off').url}/"):
+        pass
+    assert refused.value.response.status_code == 500
+    assert "set-cookie" not in refused.value.response.headers
+
+
+def test_a_wrong_order_of_asgi_messages_is_an_error_of_the_app(serve: Serve, wire: str) -> None:
+    errors: list[str] = []
+
+    async def attempt(send: Any, message: Any) -> None:
+        try:
+            await send(message)
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "websocket":
+            return
+        await receive()
+        await attempt(send, {"type": "websocket.send", "text": "too early"})
+        await send({"type": "websocket.accept"})
+        await attempt(send, {"type": "websocket.accept"})
+        await attempt(send, {"type": "websocket.close", "code": 42})
+        await send({"type": "websocket.close", "code": 4001})
+        await attempt(send, {"type": "websocket.close"})
+        errors.append("end")
+
+    with connect(f"ws://{serve(app, wire, lifespan='off').url}/") as websocket:
+        assert closed(websocket)[0] == 4001
+    within(3, lambda: errors[-1:] == ["end"], "the app's end")
+    assert len(errors) == 5
+
+
+def test_after_the_peer_has_gone_send_raises_oserror(serve: Serve, wire: str) -> None:
+    raised: list[type[BaseException]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "websocket":
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        assert (await receive())["type"] == "websocket.disconnect"
+        try:
+            await send({"type": "websocket.send", "text": "too late"})
+        except OSError as error:
+            raised.append(type(error))
+            raise
+
+    with connect(f"ws://{serve(app, wire, lifespan='off').url}/"):
+        pass
+    within(3, lambda: raised, "the error")
+
+
+def test_uvicorn_calls_protocol_classes_as_it_did_when_ours_was_written() -> None:
+    """The canary: uvicorn's contract with them is not public, so what ours relies on is looked at here."""
+    theirs = inspect.signature(WebSocketsSansIOProtocol.__init__).parameters
+    assert list(theirs) == list(inspect.signature(Protocol.__init__).parameters)
+    for name in ("connection_made", "data_received", "connection_lost", "shutdown", "eof_received"):
+        assert callable(getattr(WebSocketsSansIOProtocol, name))
+    state = uvicorn.server.ServerState()
+    assert isinstance(state.connections, set)
+    assert isinstance(state.tasks, set)
+    assert isinstance(state.default_headers, list)
+    config = uvicorn.Config("x:y", log_config=None, interface="asgi3")
+    for name in ("ws_max_size", "ws_max_queue", "ws_ping_interval", "ws_ping_timeout", "ws_per_message_deflate"):
+        assert hasattr(config, name)
+    for name in ("root_path", "asgi_version", "limit_concurrency", "access_log"):
+        assert hasattr(config, name)
+
+
+def test_a_connection_that_the_app_attached_to_outlives_the_app(serve: Serve, wire: str) -> None:
+    """What a session of the hub does: the coroutine returns, the callbacks stay."""
+    from hubbub.hub.backlog import Backlog
+    from hubbub.hub.heartbeat import Heartbeat
+    from hubbub.hub.transport import Policy
+
+    class Session:
+        def __init__(self, transport: Protocol) -> None:
+            self.transport = transport
+            self.goodbyes: list[Any] = []
+
+        def on_messages(self, messages: Any, count: int, size: int) -> None:
+            self.transport.push(self.transport.encoding.join(messages))
+
+        def on_lost(self, goodbye: Any) -> None:
+            self.goodbyes.append(goodbye)
+
+        def on_fault(self, fault: Any) -> None:
+            self.goodbyes.append(fault)
+
+    sessions: list[Session] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "websocket":
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        transport = scope["extensions"]["hubbub.wire"]["transport"]
+        sessions.append(Session(transport))
+        transport.attach(sessions[0], Policy(1000, 1000, 1.0, 5.0, 5.0, Heartbeat(5.0, 5.0), Backlog(1000)))
+
+    served = serve(app, wire, lifespan="off")
+    with connect(f"ws://{served.url}/") as websocket:
+        within(3, lambda: sessions and not served.server.server_state.tasks, "the app's end")
+        websocket.send("still there")
+        assert websocket.recv(timeout=5) == "still there"
+        websocket.send(b"binary too")
+        assert websocket.recv(timeout=5) == b"binary too"
+    within(3, lambda: len(sessions[0].goodbyes) == 1, "the goodbye")
+
+
+def test_endless_streams_end_when_the_peer_goes(serve: Serve, wire: str) -> None:
+    ended: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "websocket":
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            while True:
+                await send({"type": "websocket.send", "bytes": b"x" * 10_000})
+                await asyncio.sleep(0)
+        except OSError:
+            ended.append("ended")
+
+    with connect(f"ws://{serve(app, wire, lifespan='off').url}/", compression=None, close_timeout=0.5) as websocket:
+        assert websocket.recv(timeout=5)
+        with contextlib.suppress(ConnectionClosed):
+            websocket.close()
+    within(5, lambda: ended, "the stream's end")
