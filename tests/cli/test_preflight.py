@@ -113,6 +113,16 @@ def test_a_port_that_is_taken_is_named(host: str, family: socket.AddressFamily) 
     ensure_port_free(host, port)
 
 
+def test_a_port_that_was_just_closed_is_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+            connection, _ = server.accept()
+            connection.close()  # the first to close: its end of the connection is remembered for a while
+            assert client.recv(1) == b""
+    ensure_port_free("127.0.0.1", port)
+
+
 @pytest.mark.parametrize("host", ["203.0.113.1", "no.such.host.invalid"])
 def test_an_address_that_is_not_ours_cannot_be_listened_on(host: str) -> None:
     with pytest.raises(UsageError, match=f"^cannot listen on {host}:8000: "):

@@ -13,7 +13,7 @@ from hubbub.hub.transport import Encoding, Peer, Policy, Transport
 from hubbub.protocol.publication import Payload
 
 
-class TupleEncoding:
+class TupleEncoding(Encoding):
     """A batch is the tuple of its payloads; ``joined`` counts how often one was made."""
 
     def __init__(self) -> None:

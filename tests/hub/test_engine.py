@@ -136,6 +136,24 @@ def test_stop_ends_in_its_time_whatever_is_not_done(clock: Clock, stop_timeout: 
     clock.run(scenario())
 
 
+@pytest.mark.parametrize(("begun_before", "seconds"), [(0, 5), (4, 1), (60, 0)])
+def test_the_time_of_a_stop_counts_from_its_beginning(clock: Clock, begun_before: float, seconds: float) -> None:
+    async def scenario() -> None:
+        stage, transport = await Stage.open(stop_timeout=5), FakeTransport()
+        stage.engine.on_goodbye.append(lambda client, goodbye: asyncio.sleep(3600))
+        handler = stage.come(listen_forever, transport)
+        await ticks(2)
+        stage.engine.begin_stop()
+        await asyncio.sleep(begun_before)
+        stage.engine.begin_stop()
+        started = clock.time()
+        await stage.engine.stop()
+        assert clock.time() - started == pytest.approx(seconds)
+        await handler
+
+    clock.run(scenario())
+
+
 def test_stop_stops_the_broker(clock: Clock) -> None:
     async def scenario() -> None:
         broker = WatchedBroker()

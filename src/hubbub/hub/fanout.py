@@ -12,25 +12,32 @@ Per room, waves are worked off in the order of their sealing, which keeps the of
 """
 
 import asyncio
-import logging
+import sys
 from collections import deque
 from typing import Any
 
 from hubbub.hub.transport import Encoding, Transport
 from hubbub.protocol.publication import Payload, Publication
 
-_log = logging.getLogger("hubbub")
+_Receivers = dict[Encoding, dict[Transport, None]]
+"""Receivers by what they are written, in the order they came."""
 
 
 class _Room:
-    """The local receivers of one channel, in the order they came."""
+    """The local receivers of one channel, and what is on its way to them."""
 
     __slots__ = ("noted", "receivers", "waves")
 
     def __init__(self) -> None:
-        self.receivers: dict[Transport, None] = {}
+        self.receivers: _Receivers = {}
         self.noted: list[Payload] = []
         self.waves: deque[_Wave] = deque()
+
+    def __contains__(self, receiver: Transport) -> bool:
+        return receiver in self.receivers.get(receiver.encoding, ())
+
+    def __len__(self) -> int:
+        return sum(map(len, self.receivers.values()))
 
 
 class _Wave:
@@ -42,44 +49,35 @@ class _Wave:
         self.room = room
         self._payloads = payloads
         self._batches: dict[Encoding, Any] = {}
-        self.owed = room.receivers.copy()
+        self.owed: _Receivers = {encoding: receivers.copy() for encoding, receivers in room.receivers.items()}
 
-    def batch(self, encoding: Encoding) -> Any:
+    def push(self, limit: int) -> int:
+        """Pushes to at most ``limit`` receivers; returns how many that were."""
+        pushed = 0
+        while self.owed and pushed < limit:
+            encoding, owed = next(iter(self.owed.items()))
+            if len(owed) <= limit - pushed:
+                receivers = list(owed)
+                del self.owed[encoding]
+            else:
+                receivers = [owed.popitem()[0] for _ in range(limit - pushed)]
+            pushed += len(receivers)
+            encoding.push_all(self._batch(encoding), receivers)
+        return pushed
+
+    def push_to(self, receiver: Transport) -> None:
+        """Pushes to one receiver, out of turn, if it is still owed the wave."""
+        encoding = receiver.encoding
+        owed = self.owed.get(encoding, {})
+        if receiver in owed:
+            del owed[receiver]
+            encoding.push_all(self._batch(encoding), (receiver,))
+
+    def _batch(self, encoding: Encoding) -> Any:
         batch = self._batches.get(encoding)
         if batch is None:
             batch = self._batches[encoding] = encoding.join(self._payloads)
         return batch
-
-    def push(self, limit: int) -> int:
-        """Pushes to at most ``limit`` receivers; returns how many that were."""
-        if limit < len(self.owed):
-            owed = self.owed
-            receivers = [owed.popitem()[0] for _ in range(limit)]
-        else:
-            receivers = list(self.owed)
-            self.owed = {}
-        self._write(receivers)
-        return len(receivers)
-
-    def push_to(self, receiver: Transport) -> None:
-        """Pushes to one receiver, out of turn, if it is still owed the wave."""
-        if receiver in self.owed:
-            del self.owed[receiver]
-            self._write([receiver])
-
-    def _write(self, receivers: list[Transport]) -> None:
-        encoding: Encoding | None = None
-        batch = None
-        for receiver in receivers:
-            try:
-                if receiver.encoding is not encoding:
-                    encoding = receiver.encoding
-                    batch = self.batch(encoding)
-                push = receiver.push  # an attribute: as a method call it would be looked up the slow way
-                push(batch)
-            except Exception:
-                _log.exception("a receiver could not be written to; its connection is dropped")
-                receiver.abort()
 
 
 class Fanout:
@@ -99,17 +97,20 @@ class Fanout:
             room = self._rooms[channel] = _Room()
         elif room.noted:
             self._seal(room)
-        room.receivers[receiver] = None
-        return len(room.receivers) == 1
+        room.receivers.setdefault(receiver.encoding, {})[receiver] = None
+        return len(room) == 1
 
     def leave(self, channel: str, receiver: Transport) -> bool:
         """Removes a receiver, after giving it what it is still owed; True if it was the last here."""
         room = self._rooms.get(channel)
-        if room is None or receiver not in room.receivers:
+        if room is None or receiver not in room:
             return False
         if room.noted:
             self._seal(room)
-        del room.receivers[receiver]
+        group = room.receivers[receiver.encoding]
+        del group[receiver]
+        if not group:
+            del room.receivers[receiver.encoding]
         for wave in tuple(room.waves):
             wave.push_to(receiver)
         # A push may make others leave: then the last of them was told so.
@@ -133,7 +134,7 @@ class Fanout:
     def receivers(self, channel: str) -> int:
         """How many receivers the channel has here."""
         room = self._rooms.get(channel)
-        return len(room.receivers) if room is not None else 0
+        return len(room) if room is not None else 0
 
     def flush(self) -> None:
         """Works off everything that is noted or under way, without slices: for the end."""
@@ -143,7 +144,7 @@ class Fanout:
         while self._waves:
             wave = self._waves.popleft()
             wave.room.waves.popleft()
-            wave.push(len(wave.owed))
+            wave.push(sys.maxsize)
 
     def _seal(self, room: _Room) -> None:
         if room.noted:

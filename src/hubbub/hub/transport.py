@@ -1,7 +1,8 @@
 """The contract between the hub and how bytes reach one peer."""
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from hubbub.errors import Disconnect, Goodbye
@@ -9,12 +10,23 @@ from hubbub.hub.backlog import Backlog
 from hubbub.hub.heartbeat import Heartbeat
 from hubbub.protocol.publication import Payload
 
+_log = logging.getLogger("hubbub")
 
-class Encoding(Protocol):
+
+class Encoding(ABC):
     """How payloads become what a kind of transport writes; one per kind, shared by its transports."""
 
+    @abstractmethod
     def join(self, payloads: Sequence[Payload]) -> Any:
-        """One batch for all ``payloads``, made once and pushed to every receiver of this encoding."""
+        """One batch for all ``payloads``, made once for every receiver of this encoding."""
+
+    def push_all(self, batch: Any, receivers: "Iterable[Transport]") -> None:
+        """Pushes a batch to receivers of this encoding; what one of them raises reaches no other."""
+        for receiver in receivers:
+            try:
+                receiver.push(batch)
+            except Exception:
+                drop_broken(receiver)
 
 
 class Peer(Protocol):
@@ -53,16 +65,13 @@ class Transport(ABC):
     encoding: Encoding
     """How batches for ``push`` are made."""
 
-    push: Callable[[Any], None]
-    """Queues a batch. Returns at once, whatever the peer does; over the bound it tells ``on_fault``.
-
-    An attribute, not a method, since it is called once for each receiver of each wave: the fast path makes it
-    the socket's own ``write`` while nothing stands against that.
-    """
-
     @abstractmethod
     def attach(self, peer: Peer, policy: Policy) -> None:
         """From now on ``peer`` is told what comes, and ``policy`` is kept."""
+
+    @abstractmethod
+    def push(self, batch: Any) -> None:
+        """Queues a batch. Returns at once, whatever the peer does; over the bound it tells ``on_fault``."""
 
     @abstractmethod
     async def send(self, batch: Any) -> None:
@@ -79,3 +88,9 @@ class Transport(ABC):
     @abstractmethod
     async def settle(self) -> None:
         """After ``close``: waits for as long as the endpoint must live for the close frame to get out."""
+
+
+def drop_broken(transport: Transport) -> None:
+    """Logs the exception at hand and drops the connection that raised it."""
+    _log.exception("a receiver could not be written to; its connection is dropped")
+    transport.abort()

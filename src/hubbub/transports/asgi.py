@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 
 from hubbub.errors import Goodbye, MessageTooLarge, Slow
 from hubbub.hub.client import is_logged
-from hubbub.hub.transport import Peer, Policy, Transport
+from hubbub.hub.transport import Encoding, Peer, Policy, Transport
 from hubbub.protocol.publication import Payload, size_of
 from hubbub.transports.exchange import EXTENSION
 
@@ -31,7 +31,7 @@ class Batch(NamedTuple):
     size: int
 
 
-class MessageEncoding:
+class MessageEncoding(Encoding):
     """One ``websocket.send`` message for each payload."""
 
     def join(self, payloads: Sequence[Payload]) -> Batch:
@@ -64,12 +64,10 @@ class AsgiTransport(Transport):
         "encoding",
         "ping_payload",
         "pinged_at",
-        "push",
     )  # fmt: skip
 
     def __init__(self, websocket: WebSocket, policy: Policy) -> None:
         self.encoding = _ENCODING
-        self.push = self._push
         self._websocket = websocket
         self._protocol = _uvicorn_protocol(websocket.scope)
         self._outbox: deque[Message] = deque()
@@ -93,7 +91,7 @@ class AsgiTransport(Transport):
         self._policy.heartbeat.add(self)
         self._reader = asyncio.get_running_loop().create_task(self._read())
 
-    def _push(self, batch: Batch) -> None:
+    def push(self, batch: Batch) -> None:
         if self._closing:
             return
         queued = self._queued + batch.size
