@@ -417,6 +417,22 @@ def test_a_websocket_that_the_app_has_accepted_is_not_accepted_again(clock: Cloc
     clock.run(scenario())
 
 
+def test_one_websocket_has_one_client(clock: Clock) -> None:
+    hub = Hub()
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            peer = Peer()
+            async with hub.connect(peer.websocket) as client:
+                with pytest.raises(UsageError, match="this WebSocket has a client already"):
+                    async with hub.connect(peer.websocket):
+                        raise AssertionError("entered")
+                await client.send("still there")
+                assert dict(hub.clients) == {client.info.id: client}
+
+    clock.run(scenario())
+
+
 def test_a_transport_that_the_server_offers_is_used(clock: Clock) -> None:
     hub = Hub()
 

@@ -31,6 +31,8 @@ from hubbub.workers import ensure_one_worker
 
 _log = logging.getLogger("hubbub")
 
+_TAKEN = "hubbub.taken"
+
 Message_co = TypeVar("Message_co", covariant=True)
 OnGoodbyeT = TypeVar("OnGoodbyeT", bound=OnGoodbye)
 
@@ -228,6 +230,8 @@ class Connecting(Generic[Message_co]):
         engine = self._hub._engine
         if engine is None:
             raise UsageError(NOT_RUNNING)
+        if websocket.scope.get(_TAKEN):
+            raise UsageError("this WebSocket has a client already: enter hub.connect once, and use that client")
         address = websocket.client.host if websocket.client is not None else ""
         path = websocket.scope["path"]
         try:
@@ -270,6 +274,7 @@ class Connecting(Generic[Message_co]):
         if websocket.application_state is WebSocketState.CONNECTING:
             async with asyncio.timeout(engine.settings.handshake_timeout):
                 await websocket.accept(self._subprotocol, self._headers)
+        websocket.scope[_TAKEN] = True
         client: Client[Message_co] = Client(
             engine,
             transport,
@@ -314,7 +319,7 @@ def _on_stop_signal(begin_stop: Callable[[], None], loop: asyncio.AbstractEventL
     previous: dict[int, _Handler] = {}
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        if handle in _heard:
+        if handle in _heard or handle not in _handlers:  # asked for again, or a leftover of a hub that has ended
             previous[signum](signum, frame)
             return
         _heard.add(handle)

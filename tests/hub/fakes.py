@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from hubbub import Client, ClientInfo, Goodbye, Settings
+from hubbub import Client, ClientInfo, Goodbye, Position, Retention, Settings
 from hubbub.brokers.memory import MemoryBroker
 from hubbub.errors import Disconnect
 from hubbub.hub.client import Mode
@@ -96,6 +96,32 @@ class WatchedBroker(MemoryBroker):
     async def unsubscribe(self, channel: str) -> None:
         self.calls.append(("unsubscribe", channel))
         await super().unsubscribe(channel)
+
+
+class RemoteBroker(WatchedBroker):
+    """A broker that takes its time, and delivers only what it is subscribed to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.subscribed: set[str] = set()
+        self.reachable = True
+
+    async def subscribe(self, channel: str) -> None:
+        await asyncio.sleep(1)
+        if not self.reachable:
+            raise ConnectionError("the broker is gone")
+        await super().subscribe(channel)
+        self.subscribed.add(channel)
+
+    async def unsubscribe(self, channel: str) -> None:
+        await asyncio.sleep(2)
+        await super().unsubscribe(channel)
+        self.subscribed.discard(channel)
+
+    async def publish(self, channel: str, data: Payload, retention: Retention) -> Position:
+        if channel in self.subscribed:
+            return await super().publish(channel, data, retention)
+        return Position(0, "")
 
 
 class Stage:

@@ -1,6 +1,7 @@
 """One WebSocket in user code: what its body sees, how it ends, and what nobody has to see."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -271,6 +272,27 @@ def test_more_bytes_than_the_inbox_holds_close_with_1008(clock: Clock, mode: Mod
             transport.says(message)
         assert transport.closed == []
         transport.says(message)
+        assert [code for code, _ in transport.closed] == [1008]
+        await asyncio.sleep(2)
+
+    clock.run(scenario())
+
+
+def test_bytes_that_the_body_has_not_got_to_still_count(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage, transport = await Stage.open(max_inbox_bytes=100), FakeTransport()
+
+        async def body(client: AnyClient) -> None:
+            assert await anext(client) == "x" * 40
+            await asyncio.sleep(1)
+
+        stage.come(body, transport)
+        await ticks()
+        transport.says("x" * 40, "x" * 50)
+        await ticks(2)
+        transport.says("x" * 50)
+        assert transport.closed == [], "fifty are left, and fifty more are as many as there may be"
+        transport.says("x")
         assert [code for code, _ in transport.closed] == [1008]
         await asyncio.sleep(2)
 
@@ -868,6 +890,26 @@ def test_our_cancellation_passes_a_timeout_inside_the_block(clock: Clock) -> Non
     clock.run(scenario())
 
 
+def test_a_cancellation_that_the_handler_has_survived_before_the_block_does_not_count(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage, transport = await Stage.open(), FakeTransport()
+
+        async def handler() -> str:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            async with stage.welcome(transport):
+                asyncio.get_running_loop().call_later(1, transport.leaves)
+                await asyncio.sleep(3600)
+            return "went on"
+
+        task = asyncio.create_task(handler())
+        await ticks(2)
+        task.cancel()
+        assert await task == "went on"
+
+    clock.run(scenario())
+
+
 def test_a_body_that_swallows_our_cancellation_ends_as_it_likes(clock: Clock) -> None:
     async def scenario() -> None:
         stage, transport = await Stage.open(), FakeTransport()
@@ -925,6 +967,30 @@ def test_sending_waits_while_the_transport_is_behind(clock: Clock) -> None:
         await stage.come(body, transport)
         assert clock.time() - started == pytest.approx(4)
         assert transport.received == ["one", "two"]
+
+    clock.run(scenario())
+
+
+def test_a_loop_of_sends_to_a_peer_that_keeps_up_lets_the_others_have_their_turn(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage, transport = await Stage.open(), FakeTransport()
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        async def body(client: AnyClient) -> None:
+            for number in range(1000):
+                await client.send(f"{number}")
+
+        task = asyncio.create_task(other())
+        await stage.come(body, transport)
+        task.cancel()
+        assert turns >= 5
+        assert transport.received == [f"{number}" for number in range(1000)]
 
     clock.run(scenario())
 

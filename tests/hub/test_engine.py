@@ -6,8 +6,10 @@ import threading
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.clock import Clock, ticks
-from tests.hub.fakes import FakeTransport, Stage, WatchedBroker
+from tests.hub.fakes import FakeTransport, RemoteBroker, Stage, WatchedBroker
 
 from hubbub import Client, Goodbye, Position, UsageError
 from hubbub.brokers.base import Retention
@@ -261,6 +263,88 @@ def test_the_broker_is_asked_once_for_the_first_and_once_for_the_last(clock: Clo
         assert broker.calls == [("subscribe", "lobby"), ("unsubscribe", "lobby")]
         await engine.join("lobby", one)
         assert broker.calls[2:] == [("subscribe", "lobby")]
+
+    clock.run(scenario())
+
+
+def test_who_joins_while_the_broker_still_subscribes_for_another_waits_as_well(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = RemoteBroker()
+        engine = (await Stage.open(broker)).engine
+        first, second = FakeTransport(), FakeTransport()
+        joining = asyncio.create_task(engine.join("lobby", first))
+        await ticks()
+        await engine.join("lobby", second)
+        await engine.publish("lobby", "after the join")
+        await ticks(2)
+        assert second.received == ["after the join"]
+        await joining
+        assert broker.calls == [("subscribe", "lobby")]
+
+    clock.run(scenario())
+
+
+def test_who_joins_while_the_broker_still_unsubscribes_for_another_is_subscribed_in_the_end(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = RemoteBroker()
+        engine = (await Stage.open(broker)).engine
+        leaver, joiner = FakeTransport(), FakeTransport()
+        await engine.join("lobby", leaver)
+        leaving = asyncio.create_task(engine.leave("lobby", leaver))
+        await ticks()
+        await engine.join("lobby", joiner)
+        await leaving
+        await asyncio.sleep(10)
+        await engine.publish("lobby", "after the join")
+        await ticks(2)
+        assert joiner.received == ["after the join"]
+        assert broker.subscribed == {"lobby"}
+
+    clock.run(scenario())
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.floats(0, 3)), max_size=12))
+def test_whoever_comes_and_goes_the_broker_is_subscribed_in_the_end_if_somebody_is_there(
+    moves: list[tuple[bool, int, float]],
+) -> None:
+    async def scenario() -> None:
+        broker = RemoteBroker()
+        engine = (await Stage.open(broker)).engine
+        transports = [FakeTransport() for _ in range(3)]
+        there: set[int] = set()
+        under_way = []
+        for joins, number, pause in moves:
+            (there.add if joins else there.discard)(number)
+            step = engine.join if joins else engine.leave
+            under_way.append(asyncio.create_task(step("lobby", transports[number])))
+            await asyncio.sleep(pause)
+        await asyncio.gather(*under_way)
+        assert broker.subscribed == ({"lobby"} if there else set())
+        await engine.publish("lobby", "the end")
+        await ticks(3)
+        for number, transport in enumerate(transports):
+            assert transport.received == (["the end"] if number in there else [])
+
+    with Clock() as clock:
+        clock.run(scenario())
+
+
+def test_a_join_that_the_broker_fails_is_none_and_may_be_tried_again(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = RemoteBroker()
+        stage, transport = await Stage.open(broker), FakeTransport()
+
+        async def body(client: AnyClient) -> None:
+            broker.reachable = False
+            with pytest.raises(ConnectionError):
+                await client.join("lobby")
+            broker.reachable = True
+            await client.join("lobby")
+            await stage.engine.publish("lobby", "here")
+            await ticks(2)
+
+        await stage.come(body, transport)
+        assert transport.received == ["here"]
 
     clock.run(scenario())
 

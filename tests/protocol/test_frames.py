@@ -368,10 +368,33 @@ def test_an_ended_parser_lets_go_of_what_it_had_gathered() -> None:
     assert held < 10_000
 
 
+@pytest.mark.parametrize("fragment", [b"", b"x", b"x" * 15])
+def test_too_many_small_fragments_are_a_fault(fragment: bytes) -> None:
+    parser = FrameParser(LIMIT)
+    parser.receive_data(client_frame(BINARY, fin=False))
+    assert parser.receive_data(client_frame(CONTINUATION, fragment, fin=False) * 1000) == []
+    assert code_of(parser.receive_data(client_frame(CONTINUATION, fragment, fin=False) * 100)) == 1009
+
+
+def test_a_bomb_of_many_compressed_messages_is_stopped_within_one_read() -> None:
+    deflate = Deflate()
+    bomb = deflate.compress(bytes(60_000))
+    assert bomb is not None
+    frame = client_frame(BINARY, bomb, reserved=0x40)
+    parser = FrameParser(64_000, deflate)
+    events = parser.receive_data(frame * 1000)
+    assert isinstance(events[-1], Fault)
+    assert events[-1].code == 1009
+    assert 60 < len(events) < 80
+    other = FrameParser(64_000, deflate)
+    for _ in range(200):
+        assert len(other.receive_data(frame)) == 1
+
+
 def test_empty_fragments_take_no_room() -> None:
     parser = FrameParser(LIMIT)
     parser.receive_data(client_frame(TEXT, fin=False))
-    flood = client_frame(CONTINUATION, fin=False) * 10_000
+    flood = client_frame(CONTINUATION, fin=False) * 1_000
     tracemalloc.start()
     assert parser.receive_data(flood) == []
     held, _ = tracemalloc.get_traced_memory()
@@ -380,12 +403,14 @@ def test_empty_fragments_take_no_room() -> None:
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-@pytest.mark.parametrize("shape", ["one frame in single bytes", "frames of one byte"])
+@pytest.mark.parametrize("shape", ["one frame in single bytes", "small frames"])
 def test_the_work_grows_with_the_message_and_not_with_its_square(opcode: int, shape: str) -> None:
     def seconds(size: int) -> float:
-        if shape == "frames of one byte":
+        if shape == "small frames":
             last = client_frame(CONTINUATION)
-            stream = client_frame(opcode, b"x", fin=False) + client_frame(CONTINUATION, b"x", fin=False) * size + last
+            stream = (
+                client_frame(opcode, b"x", fin=False) + client_frame(CONTINUATION, b"x" * 16, fin=False) * size + last
+            )
             pieces = [stream[at : at + 60_000] for at in range(0, len(stream), 60_000)]
         else:
             pieces = single_bytes(client_frame(opcode, b"x" * size))

@@ -104,6 +104,11 @@ class Session:
         # A daemon thread: a read of the terminal cannot be cancelled, and must not hold up the exit.
         threading.Thread(target=_read_lines, args=(loop, lines), daemon=True).start()
         while (line := await lines.get()) is not None:
+            try:
+                line.encode()
+            except UnicodeEncodeError:
+                self._say("not sent, this is not UTF-8", "red")
+                continue
             if self.json:
                 try:
                     json.loads(line)

@@ -27,13 +27,21 @@ class Backlog:
         self._queued: dict[Waiting, int] = {}
 
     def note(self, receiver: Waiting, queued: int) -> None:
-        """``receiver`` now has ``queued`` bytes waiting; over the total, the one furthest behind is given up."""
+        """``receiver`` now has ``queued`` bytes waiting; over the total, those furthest behind are given up."""
         self.total += queued - self._queued.get(receiver, 0)
         self._queued[receiver] = queued
-        while self.total > self.limit and self._queued:
-            worst = max(self._queued, key=self._queued.__getitem__)
-            self.clear(worst)
-            worst.give_up(Slow(f"all receivers together are more than {self.limit} bytes behind"))
+        if self.total > self.limit:
+            self._relieve()
+
+    def _relieve(self) -> None:
+        # Down to somewhat less than the limit, so that the search for the worst is not made at every write.
+        enough = self.limit - self.limit // 10
+        for receiver in sorted(self._queued, key=self._queued.__getitem__, reverse=True):
+            if self.total <= enough:
+                return
+            if receiver in self._queued:
+                self.clear(receiver)
+                receiver.give_up(Slow(f"all receivers together are more than {self.limit} bytes behind"))
 
     def clear(self, receiver: Waiting) -> None:
         """Nothing waits for ``receiver`` any more."""

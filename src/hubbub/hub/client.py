@@ -40,6 +40,7 @@ _log = logging.getLogger("hubbub")
 Mode = Literal["text", "bytes", "json"]
 Message_co = TypeVar("Message_co", covariant=True)
 
+_SENDS_A_TURN = 64
 _EXPECTED = {"text": "text", "bytes": "binary", "json": "JSON text"}
 
 
@@ -64,8 +65,24 @@ class Client(Generic[Message_co]):
     """
 
     __slots__ = (
-        "__weakref__", "_backlog", "_cancelled", "_channels", "_engine", "_grace", "_inbox", "_inbox_bytes",
-        "_mode", "_rate", "_reads", "_task", "_transport", "_waiter", "goodbye", "info",
+        "__weakref__",
+        "_backlog",
+        "_cancelled",
+        "_cancelling",
+        "_channels",
+        "_engine",
+        "_grace",
+        "_inbox",
+        "_inbox_bytes",
+        "_mode",
+        "_rate",
+        "_reads",
+        "_task",
+        "_transport",
+        "_turns",
+        "_waiter",
+        "goodbye",
+        "info",
     )  # fmt: skip
 
     def __init__(self, engine: "Engine", transport: Transport, info: ClientInfo, mode: Mode) -> None:
@@ -85,6 +102,8 @@ class Client(Generic[Message_co]):
         self._reads = False
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
+        self._cancelling = 0
+        self._turns = 0
         self._grace: asyncio.TimerHandle | None = None
         settings = engine.settings
         self._rate: RateLimit | None = None
@@ -104,7 +123,6 @@ class Client(Generic[Message_co]):
             if self._inbox:
                 self._backlog, self._inbox = self._inbox, self._backlog
                 self._backlog.reverse()
-                self._inbox_bytes = 0
             elif self.goodbye is not None:
                 raise StopAsyncIteration
             elif self._waiter is not None:
@@ -117,6 +135,7 @@ class Client(Generic[Message_co]):
                 finally:
                     self._waiter = None
         message = self._backlog.pop()
+        self._inbox_bytes -= size_of(message)
         if self._mode != "json":
             return message  # type: ignore[return-value]
         try:
@@ -139,19 +158,29 @@ class Client(Generic[Message_co]):
         transport = self._transport
         if self.goodbye is None:
             await transport.send(transport.encoding.join((payload,)))
+            # A peer that keeps up never makes a loop of sends wait: the other clients need their turn.
+            self._turns += 1
+            if self._turns == _SENDS_A_TURN:
+                self._turns = 0
+                await asyncio.sleep(0)
         else:
             # Gives way, so that a loop of sends can be cancelled.
             await asyncio.sleep(0)
 
     async def join(self, channel: str) -> None:
         """From its return on the client receives what is published to ``channel``. Joining twice is joining once."""
+        if self.goodbye is not None:
+            return
         if self._channels is None:
             self._channels = set()
-        if self.goodbye is None and channel not in self._channels:
-            self._channels.add(channel)
+        self._channels.add(channel)
+        try:
             await self._engine.join(channel, self._transport)
-            if self.goodbye is not None:
-                await self._engine.leave(channel, self._transport)
+        except BaseException:
+            self._channels.discard(channel)
+            raise
+        if self.goodbye is not None:
+            await self._engine.leave(channel, self._transport)
 
     async def leave(self, channel: str) -> None:
         """The client receives no more of ``channel``; what was published before still arrives."""
@@ -204,6 +233,7 @@ class Client(Generic[Message_co]):
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task is not None else 0
         if self.goodbye is not None:
             self._stop_body()
         return self
@@ -218,7 +248,7 @@ class Client(Generic[Message_co]):
         ours = False
         if self._cancelled and task is not None:
             # As asyncio.timeout does: the cancellation is ours alone if nobody else has asked for one.
-            ours = task.uncancel() <= 0 and isinstance(error, asyncio.CancelledError)
+            ours = task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError)
         swallow = ours or (isinstance(error, WebSocketDisconnect) and self.goodbye is not None)
         if error is None or swallow:
             self._end(Goodbye(1000, "", "app"))

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import logging
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -53,6 +54,9 @@ class Engine:
         self._broker = broker
         self._fanout = Fanout(settings.fan_out_slice)
         self._retention = Retention(settings.history_size, settings.history_ttl)
+        self._subscribed: set[str] = set()
+        self._subscribing: dict[str, asyncio.Lock] = {}
+        self._waiting: Counter[str] = Counter()
         self._chores: set[asyncio.Future[None]] = set()
         self._empty = asyncio.Event()
 
@@ -63,8 +67,9 @@ class Engine:
         """Tells every client to come back (1012), and waits for them at most ``stop_timeout`` seconds."""
         self.begin_stop()
         self._begin(self._no_clients())
-        _, late = await asyncio.wait(self._chores, timeout=max(0.0, self._stop_by - self.loop.time()))
-        for chore in late:
+        while self._chores and self.loop.time() < self._stop_by:
+            await asyncio.wait(self._chores, timeout=self._stop_by - self.loop.time())
+        for chore in self._chores:
             chore.cancel()
         await self._broker.stop()
 
@@ -99,7 +104,7 @@ class Engine:
         self.admission.leave(client.info.address)
         for channel in channels:
             if self._fanout.leave(channel, transport):
-                self._begin(self._broker.unsubscribe(channel))
+                self._begin(self._subscribe_as_needed(channel))
         goodbye = client.goodbye
         assert goodbye is not None
         transport.close(goodbye.code, goodbye.reason)
@@ -115,14 +120,37 @@ class Engine:
             self._empty.set()
 
     async def join(self, channel: str, transport: Transport) -> None:
-        """Adds a receiver to a channel, and subscribes to the broker for the first."""
-        if self._fanout.join(channel, transport):
-            await self._broker.subscribe(channel)
+        """Adds a receiver to a channel; on return its publications are delivered here."""
+        first = self._fanout.join(channel, transport)
+        if first or channel in self._subscribing:
+            try:
+                await self._subscribe_as_needed(channel)
+            except BaseException:
+                self._fanout.leave(channel, transport)
+                raise
 
     async def leave(self, channel: str, transport: Transport) -> None:
         """Takes a receiver from a channel, and unsubscribes from the broker with the last."""
         if self._fanout.leave(channel, transport):
-            await self._broker.unsubscribe(channel)
+            await self._subscribe_as_needed(channel)
+
+    async def _subscribe_as_needed(self, channel: str) -> None:
+        """Makes the broker's subscription what the room needs: one step at a time, by what is true then."""
+        lock = self._subscribing.setdefault(channel, asyncio.Lock())
+        self._waiting[channel] += 1
+        try:
+            async with lock:
+                needed = self._fanout.receivers(channel) > 0
+                if needed and channel not in self._subscribed:
+                    await self._broker.subscribe(channel)
+                    self._subscribed.add(channel)
+                elif not needed and channel in self._subscribed:
+                    self._subscribed.discard(channel)
+                    await self._broker.unsubscribe(channel)
+        finally:
+            self._waiting[channel] -= 1
+            if not self._waiting[channel]:
+                del self._waiting[channel], self._subscribing[channel]
 
     def _tell(self, callback: OnGoodbye, client: Client[Any], goodbye: Goodbye) -> None:
         try:

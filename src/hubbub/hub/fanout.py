@@ -1,14 +1,16 @@
 """Fan-out: one publication, many receivers, and no receiver that can matter to another.
 
-Theory of operation. ``deliver`` only notes the publication in its room and returns. Once in each iteration
-of the event loop what was noted is *sealed* into a wave: the payloads, and the receivers that were in the
-room. A wave is encoded once for each encoding among its receivers, as one batch for all its payloads, and
-pushed to each of them once; so 64 publications to 1,000 receivers are 1,000 writes, not 64,000. Waves are
-worked off in slices, so that the event loop gets its turn inside a large fan-out.
+Theory of operation. ``deliver`` only notes the publication in its room and returns. In the next iteration of
+the event loop what is noted is *sealed* into a wave: the payloads, and the receivers that are owed them. A
+wave is encoded once for each encoding among its receivers, as one batch for all its payloads, and pushed to
+each of them once; so 64 publications to 1,000 receivers are 1,000 writes, not 64,000. Waves are worked off in
+slices, so that the event loop gets its turn inside a large fan-out; meanwhile a room notes on, and its next
+wave is sealed when this one has ended. So a room has one wave at most, and a large room coalesces more.
 
-Exactness. Everyone who was in the room when a publication was delivered gets it once; nobody else does. So
-``join`` and ``leave`` seal first what is noted, and who leaves is given at once the waves that still owe him.
-Per room, waves are worked off in the order of their sealing, which keeps the offset order for each receiver.
+Exactness. Everyone who is in the room when a publication is delivered gets it once; nobody else does. Who
+joins while something is noted is *late* for so much of it, and gets the rest apart from the wave. Who leaves
+is given at once what he is still owed. Both need no sealing, so a storm of them costs no copies. The order
+for each receiver is that of the deliveries.
 """
 
 import asyncio
@@ -26,18 +28,37 @@ _Receivers = dict[Encoding, dict[Transport, None]]
 class _Room:
     """The local receivers of one channel, and what is on its way to them."""
 
-    __slots__ = ("noted", "receivers", "waves")
+    __slots__ = ("late", "noted", "receivers", "wave")
 
     def __init__(self) -> None:
         self.receivers: _Receivers = {}
         self.noted: list[Payload] = []
-        self.waves: deque[_Wave] = deque()
+        self.late: dict[Transport, int] = {}
+        """How many of the noted payloads are not for a receiver, since it came after them."""
+        self.wave: _Wave | None = None
 
     def __contains__(self, receiver: Transport) -> bool:
         return receiver in self.receivers.get(receiver.encoding, ())
 
     def __len__(self) -> int:
         return sum(map(len, self.receivers.values()))
+
+    def push_noted(self, receiver: Transport) -> None:
+        """Pushes what is noted for one receiver, apart from the wave."""
+        payloads = self.noted[self.late.get(receiver, 0) :]
+        if payloads:
+            encoding = receiver.encoding
+            encoding.push_all(encoding.join(payloads), (receiver,))
+
+    def seal(self) -> "_Wave":
+        """Turns what is noted into the room's wave."""
+        for receiver in tuple(self.late):
+            if receiver in self.late:  # else a push made it leave
+                self.push_noted(receiver)
+        wave = self.wave = _Wave(self, self.noted)
+        self.noted = []
+        self.late = {}
+        return wave
 
 
 class _Wave:
@@ -50,6 +71,11 @@ class _Wave:
         self._payloads = payloads
         self._batches: dict[Encoding, Any] = {}
         self.owed: _Receivers = {encoding: receivers.copy() for encoding, receivers in room.receivers.items()}
+        for receiver in room.late:
+            group = self.owed[receiver.encoding]
+            del group[receiver]
+            if not group:
+                del self.owed[receiver.encoding]
 
     def push(self, limit: int) -> int:
         """Pushes to at most ``limit`` receivers; returns how many that were."""
@@ -91,13 +117,15 @@ class Fanout:
         self._scheduled = False
 
     def join(self, channel: str, receiver: Transport) -> bool:
-        """Adds a receiver; True if it is the first of its channel here."""
+        """Adds a receiver; True if it is the only one of its channel here. Joining twice is joining once."""
         room = self._rooms.get(channel)
         if room is None:
             room = self._rooms[channel] = _Room()
-        elif room.noted:
-            self._seal(room)
-        room.receivers.setdefault(receiver.encoding, {})[receiver] = None
+        group = room.receivers.setdefault(receiver.encoding, {})
+        if receiver not in group:
+            group[receiver] = None
+            if room.noted:
+                room.late[receiver] = len(room.noted)
         return len(room) == 1
 
     def leave(self, channel: str, receiver: Transport) -> bool:
@@ -105,15 +133,15 @@ class Fanout:
         room = self._rooms.get(channel)
         if room is None or receiver not in room:
             return False
-        if room.noted:
-            self._seal(room)
         group = room.receivers[receiver.encoding]
         del group[receiver]
         if not group:
             del room.receivers[receiver.encoding]
-        for wave in tuple(room.waves):
-            wave.push_to(receiver)
-        # A push may make others leave: then the last of them was told so.
+        if room.wave is not None:
+            room.wave.push_to(receiver)
+        room.push_noted(receiver)
+        room.late.pop(receiver, None)
+        # A push may have made others leave, the last of them too.
         if room.receivers or self._rooms.get(channel) is not room:
             return False
         del self._rooms[channel]
@@ -138,35 +166,26 @@ class Fanout:
 
     def flush(self) -> None:
         """Works off everything that is noted or under way, without slices: for the end."""
-        for room in tuple(self._noted):
-            self._seal(room)
-        self._noted.clear()
-        while self._waves:
-            wave = self._waves.popleft()
-            wave.room.waves.popleft()
-            wave.push(sys.maxsize)
-
-    def _seal(self, room: _Room) -> None:
-        if room.noted:
-            wave = _Wave(room, room.noted)
-            room.noted = []
-            room.waves.append(wave)
-            self._waves.append(wave)
+        while self._waves or self._noted:
+            self._turn(sys.maxsize)
 
     def _work(self) -> None:
-        for room in self._noted:
-            self._seal(room)
-        self._noted.clear()
-        budget = self._slice
-        waves = self._waves
-        while waves and budget > 0:
-            wave = waves[0]
-            budget -= wave.push(budget)
-            if not wave.owed:
-                # A push may have made receivers leave; the wave is still the first of both queues.
-                waves.popleft()
-                wave.room.waves.popleft()
-        if waves or self._noted:
+        self._turn(self._slice)
+        if self._waves or self._noted:
             asyncio.get_running_loop().call_soon(self._work)
         else:
             self._scheduled = False
+
+    def _turn(self, budget: int) -> None:
+        rooms, self._noted = self._noted, []
+        for room in rooms:
+            if room.wave is None:
+                self._waves.append(room.seal())
+            else:
+                self._noted.append(room)
+        while self._waves and budget > 0:
+            wave = self._waves[0]
+            budget -= wave.push(budget)
+            if not wave.owed:
+                self._waves.popleft()
+                wave.room.wave = None

@@ -43,6 +43,14 @@ _FIN, _RSV1, _RSV2_RSV3, _CONTROL = 0x80, 0x40, 0x30, 0x08
 _CLOSE_CODES = frozenset((*range(1000, 1004), *range(1007, 1015)))
 _CODES_FOR_NO_CODE = frozenset((1005, 1006, 1015))
 
+_FREE_FRAGMENTS, _LEAST_FRAGMENT = 1024, 16
+"""So many fragments a message may have whatever their size; with more, they must be 16 bytes on average.
+
+A fragment costs much the same whatever it holds, and is no message that a rate could count: a million bytes of
+empty ones are 0.8 s of CPU time."""
+_INFLATED_AT_ONCE = 4 * 1024 * 1024
+"""Bytes that one read may be decompressed to: 256 KB of a bomb would be 200 MB, before any rate is looked at."""
+
 
 class Ping(NamedTuple):
     payload: bytes
@@ -77,7 +85,7 @@ class _Violation(Exception):
 class _Partial:
     """What has begun and not ended."""
 
-    __slots__ = ("buffer", "checked", "deflate", "final", "mask", "missing", "opcode", "rest")
+    __slots__ = ("buffer", "checked", "deflate", "final", "fragments", "mask", "missing", "opcode", "rest")
 
     def __init__(self, opcode: int, deflate: Deflate | None = None) -> None:
         self.rest = b""  # a header or control frame cut off by the end of the data
@@ -85,6 +93,7 @@ class _Partial:
         self.deflate = deflate  # None: the message is not compressed
         self.buffer = bytearray()  # its payload so far, unmasked
         self.checked = 0  # so much of the buffer is whole UTF-8 characters
+        self.fragments = 0
         self.final = False  # its current frame is the last one
         self.missing = 0  # bytes of the current frame that have not arrived
         self.mask = b""  # of the current frame, turned to the next byte
@@ -114,11 +123,12 @@ class FrameParser:
     a compressed one inflates to. Without `deflate`, compressed frames are a fault.
     """
 
-    __slots__ = ("_deflate", "_partial", "max_size")
+    __slots__ = ("_deflate", "_inflated", "_partial", "max_size")
 
     def __init__(self, max_size: int, deflate: Deflate | None = None) -> None:
         self.max_size = max_size
         self._deflate = deflate
+        self._inflated = 0  # bytes that the data at hand was decompressed to
         self._partial: _Partial | None = None
 
     def receive_data(self, data: bytes) -> list[Event]:
@@ -131,6 +141,8 @@ class FrameParser:
             if self._partial is _ENDED:
                 return events
             data = self._rejoin(self._partial, data)
+        if self._deflate is not None:
+            self._inflated = 0
         at = 0
         end = len(data)
         try:
@@ -213,6 +225,9 @@ class FrameParser:
                 events.append(self._message(unmask(data[body:stop], mask), opcode, deflate))
                 return stop
             partial = self._partial = _Partial(opcode, deflate)
+        partial.fragments += 1
+        if partial.fragments > _FREE_FRAGMENTS and partial.fragments * _LEAST_FRAGMENT > len(partial.buffer):
+            raise _Violation(1009, "message in too many small fragments")
         partial.final = bool(first & _FIN)
         partial.missing = length
         partial.mask = mask
@@ -277,6 +292,9 @@ class FrameParser:
             except ValueError as error:
                 raise _Violation(1007, "invalid compressed data") from error
             self._ensure_within_limit(len(payload), None)
+            self._inflated += len(payload)
+            if self._inflated > max(_INFLATED_AT_ONCE, 4 * self.max_size):
+                raise _Violation(1009, "too much to decompress at once")
         return payload.decode() if opcode == _TEXT else bytes(payload)
 
 

@@ -92,7 +92,7 @@ class AsgiTransport(Transport):
         self._reader = asyncio.get_running_loop().create_task(self._read())
 
     def push(self, batch: Batch) -> None:
-        if self._closing:
+        if self._closing or self._lost:
             return
         queued = self._queued + batch.size
         if queued > self._policy.max_queued_bytes and self._busy:
@@ -104,7 +104,8 @@ class AsgiTransport(Transport):
         self._start_writing()
 
     async def send(self, batch: Batch) -> None:
-        if self._closing:
+        if self._closing or self._lost:
+            await asyncio.sleep(0)  # so that a loop of sends gives way
             return
         if self._busy:
             self.push(batch)
@@ -193,8 +194,13 @@ class AsgiTransport(Transport):
         try:
             await self._websocket.send(message)
         except Exception:
-            # Servers raise what they like for a peer that is gone: OSError, RuntimeError, their own.
-            self._lose(Goodbye(1006, "", "peer"))
+            # Servers raise what they like for a peer that is gone: OSError, RuntimeError, their own. The reader
+            # will see it too, behind what the peer had sent before; it has a moment for that.
+            if not self._lost:
+                self._lost = True
+                self._outbox.clear()
+                timeout = self._policy.close_timeout
+                asyncio.get_running_loop().call_later(timeout, self._lose, Goodbye(1006, "", "peer"))
         self.ping_payload = None
 
     def _lose(self, goodbye: Goodbye) -> None:

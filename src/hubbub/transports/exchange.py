@@ -94,8 +94,11 @@ class Exchange:
 
     def take_over(self) -> tuple[list[Payload], Goodbye | None]:
         """What the app has not received, for whom it attaches to the connection."""
-        messages = [event.get("text") or event.get("bytes") or "" for event in self._events]
-        kept = [m for m, event in zip(messages, self._events, strict=True) if event["type"] == "websocket.receive"]
+        kept = [
+            event["text"] if "text" in event else event["bytes"]
+            for event in self._events
+            if event["type"] == "websocket.receive"
+        ]
         del self._events
         return kept, self._disconnected
 

@@ -131,6 +131,7 @@ class Protocol(asyncio.Protocol, Transport):
         "_paused",
         "_peer",
         "_policy",
+        "_pong",
         "_reading",
         "_server_state",
         "_state",
@@ -174,6 +175,7 @@ class Protocol(asyncio.Protocol, Transport):
         self._early = b""
         self._after_close = 0
         self._paused = False
+        self._pong: bytes | None = None  # the newest ping's, while something waits: RFC 6455 §5.5.3 asks for no more
         self._reading = True
         self._drained: asyncio.Future[None] | None = None
         self._late_fault: Disconnect | None = None
@@ -208,6 +210,11 @@ class Protocol(asyncio.Protocol, Transport):
 
     def resume_writing(self) -> None:
         self._paused = False
+        if self._pong is not None and self._state is _State.OPEN:
+            self._transport.write(pong_frame(self._pong))
+            self._pong = None
+            if self._paused:
+                return
         self._borrow_socket()
         if self._policy is not None:
             self._policy.backlog.clear(self)
@@ -219,6 +226,8 @@ class Protocol(asyncio.Protocol, Transport):
                 self._on_events(self._parser.receive_data(data), len(data))
         elif self._state is _State.CLOSING:
             self._on_data_after_close(data)
+        elif self._state is _State.CLOSED:
+            pass  # early data, which was put off, of a peer that has gone meanwhile
         elif self._exchange is None:
             self._on_request(data)
         else:
@@ -311,7 +320,10 @@ class Protocol(asyncio.Protocol, Transport):
             if kind is str or kind is bytes:
                 messages.append(event)
             elif kind is Ping:
-                self._transport.write(pong_frame(event.payload))
+                if self._paused:
+                    self._pong = event.payload
+                else:
+                    self._transport.write(pong_frame(event.payload))
             elif kind is Pong:
                 if event.payload == self.ping_payload:
                     self.ping_payload = None
