@@ -380,7 +380,7 @@ def test_a_bomb_of_many_compressed_messages_is_stopped_within_one_read() -> None
     deflate = Deflate()
     bomb = deflate.compress(bytes(60_000))
     assert bomb is not None
-    frame = client_frame(BINARY, bomb, reserved=0x40)
+    frame = client_frame(BINARY, bomb, reserved=4)
     parser = FrameParser(64_000, deflate)
     events = parser.receive_data(frame * 1000)
     assert isinstance(events[-1], Fault)
