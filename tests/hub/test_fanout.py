@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.clock import Clock, ticks
 from tests.hub.fakes import FakeTransport, TupleEncoding
@@ -154,6 +154,59 @@ def test_who_leaves_and_comes_back_has_missed_only_what_was_delivered_in_between
         deliver(fanout, "three")
         await ticks(2)
         assert receiver.received == ["one", "three"]
+
+    clock.run(scenario())
+
+
+def test_who_joins_and_leaves_between_two_deliveries_gets_neither(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout = Fanout(BIG_SLICE)
+        room_of(fanout, 1)
+        visitor = FakeTransport()
+        deliver(fanout, "before")
+        fanout.join("lobby", visitor)
+        fanout.leave("lobby", visitor)
+        deliver(fanout, "after")
+        await ticks(2)
+        assert visitor.received == []
+
+    clock.run(scenario())
+
+
+def test_who_joined_late_gets_everything_from_then_on_once(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout = Fanout(BIG_SLICE)
+        room_of(fanout, 1)
+        late = FakeTransport()
+        deliver(fanout, "before")
+        fanout.join("lobby", late)
+        deliver(fanout, "one")
+        for text in ("two", "three", "four"):
+            await ticks(2)
+            deliver(fanout, text, f"{text} and a half")
+        await ticks(2)
+        assert late.received == ["one", "two", "two and a half", "three", "three and a half", "four", "four and a half"]
+
+    clock.run(scenario())
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_who_leaves_in_the_middle_of_a_large_fan_out_gets_at_once_what_it_is_owed(clock: Clock, number: int) -> None:
+    async def scenario() -> None:
+        fanout = Fanout(slice_size=2)
+        receivers = room_of(fanout, 5)
+        deliver(fanout, "one")
+        await ticks()
+        assert sum(bool(receiver.batches) for receiver in receivers) == 2
+        deliver(fanout, "two")
+        fanout.leave("lobby", receivers[number])
+        assert receivers[number].received == ["one", "two"]
+        deliver(fanout, "three")
+        await ticks(20)
+        assert receivers[number].received == ["one", "two"]
+        assert all(
+            receiver.received == ["one", "two", "three"] for receiver in receivers if receiver is not receivers[number]
+        )
 
     clock.run(scenario())
 
@@ -427,14 +480,16 @@ def test_what_has_been_pushed_is_held_no_longer(clock: Clock, *, flushed: bool) 
 # Every interleaving: what each receiver got is what was delivered while it was in the room.
 
 CHANNELS = ("red", "blue")
-RECEIVERS = range(5)
+RECEIVERS = range(3)
 
+rooms = st.sampled_from((*CHANNELS, CHANNELS[0]))
+receivers = st.sampled_from(RECEIVERS)
 steps = st.one_of(
-    st.tuples(st.just("join"), st.sampled_from(CHANNELS), st.sampled_from(RECEIVERS)),
-    st.tuples(st.just("leave"), st.sampled_from(CHANNELS), st.sampled_from(RECEIVERS)),
-    st.tuples(st.just("publish"), st.sampled_from(CHANNELS), st.just(0)),
+    st.tuples(st.just("publish"), rooms, st.just(0)),
+    st.tuples(st.just("join"), rooms, receivers),
+    st.tuples(st.just("leave"), rooms, receivers),
     st.tuples(st.just("tick"), st.just(""), st.just(0)),
-    st.tuples(st.just("flush"), st.just(""), st.just(0)),
+    st.tuples(st.sampled_from(["flush", "tick"]), st.just(""), st.just(0)),
 )
 
 
@@ -474,21 +529,22 @@ class _Model:
         assert received == self.expected.get((channel, number), [])
 
 
-@given(st.lists(steps, max_size=40), st.integers(1, 4))
+@settings(max_examples=1500, deadline=None)
+@given(st.sets(receivers), st.lists(steps, min_size=4, max_size=25), st.integers(1, 3))
 def test_whatever_happens_each_receiver_gets_exactly_what_was_delivered_while_it_was_there(
-    history: list[tuple[str, str, int]], slice_size: int
+    early: set[int], history: list[tuple[str, str, int]], slice_size: int
 ) -> None:
     encodings = [TupleEncoding(), TupleEncoding()]
     model = _Model([FakeTransport(encodings[number % 2]) for number in RECEIVERS])
 
     async def scenario() -> None:
         fanout = Fanout(slice_size)
-        for action, channel, number in history:
+        for action, channel, number in [*(("join", CHANNELS[0], number) for number in sorted(early)), *history]:
             if action == "tick":
                 await ticks()
             else:
                 model.play(fanout, action, channel, number)
-        await ticks(200)
+        await ticks(80)
         for channel in CHANNELS:
             assert fanout.receivers(channel) == len(model.members[channel])
             for number in RECEIVERS:
@@ -496,3 +552,35 @@ def test_whatever_happens_each_receiver_gets_exactly_what_was_delivered_while_it
 
     with Clock() as clock:
         clock.run(scenario())
+
+
+def test_a_large_room_coalesces_while_it_is_written_to(clock: Clock) -> None:
+    """One publication in each turn, to more receivers than fit into a slice: pushes do not pile up."""
+
+    async def scenario() -> None:
+        fanout = Fanout(10)
+        receivers = room_of(fanout, 50)
+        for number in range(40):
+            deliver(fanout, str(number))
+            await ticks(1)
+        await ticks(20)
+        assert all(receiver.received == [str(number) for number in range(40)] for receiver in receivers)
+        assert max(len(receiver.batches) for receiver in receivers) <= 40 // 5 + 2
+
+    clock.run(scenario())
+
+
+def test_a_storm_of_joins_that_announce_themselves_costs_each_member_one_push(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout = Fanout(BIG_SLICE)
+        members = room_of(fanout, 20)
+        newcomers = []
+        for number in range(10):
+            newcomers += room_of(fanout, 1)
+            deliver(fanout, f"{number} is here")
+        await ticks(2)
+        assert all(len(member.batches) == 1 for member in members)
+        for number, newcomer in enumerate(newcomers):
+            assert newcomer.received == [f"{later} is here" for later in range(number, 10)]
+
+    clock.run(scenario())

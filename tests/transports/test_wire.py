@@ -236,7 +236,7 @@ def test_a_stop_with_a_peer_that_does_not_read_ends(serve: Serve, wire: str) -> 
     with socket.create_connection(("127.0.0.1", served.port)) as sleeper:
         sleeper.sendall(HANDSHAKE)
         connections = served.server.server_state.connections
-        within(5, lambda: any(getattr(c, "_paused", False) for c in tuple(connections)), "the buffers to fill")
+        within(5, lambda: any(getattr(c, "paused", False) for c in tuple(connections)), "the buffers to fill")
         begun = time.monotonic()
         served.stop()
         assert time.monotonic() - begun < 4
@@ -261,7 +261,7 @@ def test_a_slow_app_is_not_flooded_and_its_client_is_not_cut(serve: Serve, wire:
         for _ in range(count - 1):
             websocket.send("x" * 1000)
         connection = next(iter(served.server.server_state.connections))
-        within(1, lambda: not connection._reading, "reading to pause")
+        within(1, lambda: not connection.reading, "reading to pause")
         assert websocket.recv(timeout=10) == "all"
 
 
@@ -467,3 +467,102 @@ def test_endless_streams_end_when_the_peer_goes(serve: Serve, wire: str) -> None
         with contextlib.suppress(ConnectionClosed):
             websocket.close()
     within(5, lambda: ended, "the stream's end")
+
+
+def test_a_flood_of_pings_by_a_peer_that_does_not_read_queues_one_pong(serve: Serve, wire: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "websocket":
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        for _ in range(300):
+            await send({"type": "websocket.send", "bytes": b"x" * 100_000})
+
+    served = serve(app, wire, lifespan="off")
+    with socket.socket() as flooder:
+        flooder.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        flooder.connect(("127.0.0.1", served.port))
+        flooder.sendall(HANDSHAKE)
+        connections = served.server.server_state.connections
+        within(5, lambda: any(getattr(c, "paused", False) for c in tuple(connections)), "the buffers to fill")
+        (connection,) = connections
+        before = connection._transport.get_write_buffer_size()
+        ping = b"\x89\xfd\0\0\0\0" + b"p" * 125
+        for _ in range(20):
+            flooder.sendall(ping * 1000)
+        within(5, lambda: connection._pong is not None, "the pings to arrive")
+        assert connection._transport.get_write_buffer_size() <= before
+
+
+def test_a_head_that_is_too_large_is_answered_431(serve: Serve) -> None:
+    with socket.create_connection(("127.0.0.1", serve(FastAPI(), "wire").port), timeout=5) as peer:
+        with contextlib.suppress(OSError):
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+            for number in range(2000):
+                peer.sendall(b"X-Header-%d: %s\r\n" % (number, b"x" * 1000))
+        assert b" 431 " in peer.recv(4096)
+
+
+def test_a_large_upload_is_no_large_head(serve: Serve) -> None:
+    import httpx
+    from fastapi import Request
+
+    app = FastAPI()
+
+    @app.post("/")
+    async def upload(request: Request) -> int:
+        return len(await request.body())
+
+    url = f"http://{serve(app, 'wire').url}/"
+    assert httpx.post(url, content=b"x" * 3_000_000).json() == 3_000_000
+
+
+def test_a_websocket_is_taken_once(serve: Serve, implementation: str) -> None:
+    from hubbub import Hub, UsageError
+
+    hub = Hub(max_connections=2)
+    app = FastAPI(lifespan=hub.lifespan)
+    seen: list[str] = []
+
+    @app.websocket("/")
+    async def endpoint(websocket: WebSocket) -> None:
+        async with hub.connect(websocket) as client:
+            try:
+                async with hub.connect(websocket):
+                    seen.append("entered twice")
+            except UsageError as error:
+                seen.append(str(error))
+            await client.send("done")
+
+    url = f"ws://{serve(app, implementation).url}/"
+    for _ in range(3):
+        with connect(url) as websocket:
+            assert websocket.recv(timeout=5) == "done"
+        within(3, lambda: not hub.clients, "the client's end")
+    assert len(seen) == 3
+    assert all("has a client already" in sentence for sentence in seen)
+
+
+def test_a_loop_of_sends_leaves_the_others_their_turn(serve: Serve, implementation: str) -> None:
+    from hubbub import Hub
+
+    hub = Hub()
+    app = FastAPI(lifespan=hub.lifespan)
+
+    @app.websocket("/endless")
+    async def endless(websocket: WebSocket) -> None:
+        async with hub.connect(websocket) as client:
+            while True:
+                await client.send("tick")
+
+    @app.get("/")
+    async def page() -> str:
+        return "page"
+
+    served = serve(app, implementation)
+    import httpx
+
+    with socket.create_connection(("127.0.0.1", served.port)) as peer:
+        peer.sendall(HANDSHAKE.replace(b"GET / ", b"GET /endless "))
+        peer.recv(4096)
+        assert httpx.get(f"http://{served.url}/", timeout=5).json() == "page"

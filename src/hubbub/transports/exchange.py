@@ -55,7 +55,7 @@ class Exchange:
         self._answer: tuple[int, Headers, bytes] | None = None
         self._disconnected: Goodbye | None = None
         # A deque takes 600 bytes even when empty, for as long as the connection lives: it goes at the takeover.
-        self._events: deque[Event] = deque([{"type": "websocket.connect"}])
+        self._events: deque[Event] | None = deque([{"type": "websocket.connect"}])
         self._waiter: asyncio.Future[None] | None = None
 
     async def run(self, app: Any) -> None:
@@ -76,30 +76,33 @@ class Exchange:
     # What the connection tells
 
     def on_messages(self, messages: Sequence[Payload]) -> None:
+        events = self._events
+        assert events is not None
         for message in messages:
             key = "text" if isinstance(message, str) else "bytes"
-            self._events.append({"type": "websocket.receive", key: message})
+            events.append({"type": "websocket.receive", key: message})
         self._wake()
 
     def on_disconnect(self, goodbye: Goodbye) -> None:
         if self._disconnected is None:
             self._disconnected = goodbye
-            self._events.append({"type": "websocket.disconnect", "code": goodbye.code, "reason": goodbye.reason})
-            self._wake()
+            if self._events is not None:
+                self._events.append({"type": "websocket.disconnect", "code": goodbye.code, "reason": goodbye.reason})
+                self._wake()
 
     @property
     def waiting(self) -> int:
         """Events that the app has not taken."""
-        return len(self._events)
+        return len(self._events or ())
 
     def take_over(self) -> tuple[list[Payload], Goodbye | None]:
         """What the app has not received, for whom it attaches to the connection."""
         kept = [
             event["text"] if "text" in event else event["bytes"]
-            for event in self._events
+            for event in self._events or ()
             if event["type"] == "websocket.receive"
         ]
-        del self._events
+        self._events = None
         return kept, self._disconnected
 
     def _wake(self) -> None:
@@ -109,18 +112,20 @@ class Exchange:
     # What the app calls
 
     async def receive(self) -> Event:
-        if self._protocol.attached:
+        events = self._events
+        if events is None:
             raise RuntimeError("hub.connect reads this WebSocket: iterate the client instead")
-        if not self._events:
+        if not events:
             self._protocol.on_idle()
-        while not self._events:
-            self._waiter = asyncio.get_running_loop().create_future()
+        while not events:
+            self._waiter = self._protocol.loop.create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-        event = self._events.popleft()
-        self._protocol.on_received(len(self._events))
+        event = events.popleft()
+        if not self._protocol.reading:
+            self._protocol.on_received(len(events))
         return event
 
     async def send(self, message: Event) -> None:
@@ -129,7 +134,10 @@ class Exchange:
         kind = message["type"]
         if kind == "websocket.send" and self.accepted:
             payload = message.get("bytes")
-            await self._protocol.send_message(message["text"] if payload is None else payload)
+            protocol = self._protocol
+            protocol.push(protocol.encoding.join((message["text"] if payload is None else payload,)))
+            if protocol.paused:
+                await protocol.drain()
         elif kind == "websocket.close" and self.accepted:
             self._close(message.get("code", 1000), message.get("reason") or "")
         elif kind == "websocket.accept" and not self.accepted and self._answer is None:

@@ -128,11 +128,9 @@ class Protocol(asyncio.Protocol, Transport):
         "_heartbeat",
         "_late_fault",
         "_parser",
-        "_paused",
         "_peer",
         "_policy",
         "_pong",
-        "_reading",
         "_server_state",
         "_state",
         "_transport",
@@ -140,8 +138,10 @@ class Protocol(asyncio.Protocol, Transport):
         "config",
         "encoding",
         "loop",
+        "paused",
         "ping_payload",
         "pinged_at",
+        "reading",
         "write_now",
     )
 
@@ -174,9 +174,9 @@ class Protocol(asyncio.Protocol, Transport):
         self.write_now = None
         self._early = b""
         self._after_close = 0
-        self._paused = False
+        self.paused = False
         self._pong: bytes | None = None  # the newest ping's, while something waits: RFC 6455 §5.5.3 asks for no more
-        self._reading = True
+        self.reading = True
         self._drained: asyncio.Future[None] | None = None
         self._late_fault: Disconnect | None = None
         self._close_timer: asyncio.TimerHandle | None = None
@@ -198,22 +198,22 @@ class Protocol(asyncio.Protocol, Transport):
             self._close_timer.cancel()
         if self._policy is not None:
             self._policy.backlog.clear(self)
-        self._paused = False
+        self.paused = False
         self._wake()
         self._tell_lost(Goodbye(1006, "", "peer"))
 
     def pause_writing(self) -> None:
-        self._paused = True
+        self.paused = True
         self._release_socket()
         if self._policy is not None:
             self._policy.backlog.note(self, self._transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
-        self._paused = False
+        self.paused = False
         if self._pong is not None and self._state is _State.OPEN:
             self._transport.write(pong_frame(self._pong))
             self._pong = None
-            if self._paused:
+            if self.paused:
                 return
         self._borrow_socket()
         if self._policy is not None:
@@ -320,7 +320,7 @@ class Protocol(asyncio.Protocol, Transport):
             if kind is str or kind is bytes:
                 messages.append(event)
             elif kind is Ping:
-                if self._paused:
+                if self.paused:
                     self._pong = event.payload
                 else:
                     self._transport.write(pong_frame(event.payload))
@@ -336,8 +336,8 @@ class Protocol(asyncio.Protocol, Transport):
             self._peer.on_messages(messages, len(events), size)
         elif messages and self._exchange is not None:
             self._exchange.on_messages(messages)
-            if self._reading and self._exchange.waiting > self.config.ws_max_queue:
-                self._reading = False
+            if self.reading and self._exchange.waiting > self.config.ws_max_queue:
+                self.reading = False
                 self._transport.pause_reading()
         if last is None or self._state is not _State.OPEN:
             return
@@ -361,8 +361,8 @@ class Protocol(asyncio.Protocol, Transport):
 
     def on_received(self, left: int) -> None:
         """The app took an event and ``left`` are waiting."""
-        if not self._reading and left <= self.config.ws_max_queue // 2:
-            self._reading = True
+        if not self.reading and left <= self.config.ws_max_queue // 2:
+            self.reading = True
             self._transport.resume_reading()
 
     def _on_close(self, close: Close) -> None:
@@ -402,8 +402,8 @@ class Protocol(asyncio.Protocol, Transport):
                 self._heartbeat.discard(self)
             self._heartbeat = policy.heartbeat
             self._heartbeat.add(self)
-            if not self._reading:
-                self._reading = True
+            if not self.reading:
+                self.reading = True
                 self._transport.resume_reading()
         self._exchange = None
         if messages:
@@ -415,7 +415,7 @@ class Protocol(asyncio.Protocol, Transport):
         if self._state is not _State.OPEN:
             return
         policy = self._policy
-        if self._paused and policy is not None:
+        if self.paused and policy is not None:
             queued = self._transport.get_write_buffer_size() + len(batch)
             if queued > policy.max_queued_bytes:
                 if self._peer is not None:
@@ -426,14 +426,15 @@ class Protocol(asyncio.Protocol, Transport):
 
     async def send(self, batch: bytes) -> None:
         self.push(batch)
-        while self._paused and self._state is _State.OPEN:
+        if self.paused:
+            await self.drain()
+
+    async def drain(self) -> None:
+        """Waits until nothing waits in the socket's buffer, or the connection is no longer open."""
+        while self.paused and self._state is _State.OPEN:
             if self._drained is None:
                 self._drained = self.loop.create_future()
             await asyncio.shield(self._drained)
-
-    async def send_message(self, payload: Payload) -> None:
-        """Sends one message of the app."""
-        await self.send(self.encoding.join((payload,)))
 
     def close(self, code: int, reason: str) -> None:
         if self._state is _State.OPEN:
@@ -442,7 +443,7 @@ class Protocol(asyncio.Protocol, Transport):
             self._state = _State.CLOSING
             self._transport.write(frame)
             self._start_close_timer()
-            if not self._reading:
+            if not self.reading:
                 self._transport.resume_reading()
 
     def abort(self) -> None:
@@ -457,14 +458,14 @@ class Protocol(asyncio.Protocol, Transport):
             self._peer.on_fault(fault)
 
     def ping(self, payload: bytes) -> None:
-        if self._reading:
+        if self.reading:
             self._transport.write(ping_frame(payload))
         else:
             # The app is behind and reading pauses, so that an answer would not be seen.
             self.ping_payload = None
 
     def on_silence(self) -> None:
-        if not self._reading and self._heartbeat is not None:
+        if not self.reading and self._heartbeat is not None:
             self.ping_payload = None
             self._heartbeat.add(self)
             return
