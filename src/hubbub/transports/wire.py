@@ -412,7 +412,16 @@ class Protocol(asyncio.Protocol, Transport):
             peer.on_lost(goodbye or Goodbye(1006, "", "peer"))
 
     def push(self, batch: bytes) -> None:
-        if self._state is not _State.OPEN:
+        write_now = self.write_now
+        if write_now is not None:
+            try:
+                sent = write_now(batch)
+            except OSError:
+                sent = 0
+            if sent == len(batch):
+                return
+            batch = batch[sent:]
+        elif self._state is not _State.OPEN:
             return
         policy = self._policy
         if self.paused and policy is not None:
