@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from hubbub.errors import UsageError
 
 _log = logging.getLogger("hubbub")
+_warned_of: set[str] = set()
 
 
 class Settings(BaseSettings):
@@ -101,8 +102,9 @@ class Settings(BaseSettings):
 
 def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
     known = {f"HUBBUB_{name.upper()}" for name in Settings.model_fields}
-    for name in sorted(set(environ) - known):
+    for name in sorted(set(environ) - known - _warned_of):
         if name.startswith("HUBBUB_"):
+            _warned_of.add(name)
             meant = difflib.get_close_matches(name, known, 1)
             _log.warning("%s is no setting%s", name, f"; did you mean {meant[0]}?" if meant else "")
 

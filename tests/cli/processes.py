@@ -36,7 +36,8 @@ def run(
         input=typed,
         stdin=subprocess.DEVNULL if typed is None else None,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="surrogateescape",  # "\udcff" is piped as the byte 0xff
         timeout=DEADLINE,
         check=False,
     )

@@ -43,9 +43,11 @@ def test_what_is_no_address_is_said_so(typed: str) -> None:
         open_url(typed, None)
 
 
-def connect(port: int, folder: Path, typed: str, *options: str, target: str = "/ws") -> tuple[int, list[str]]:
+def connect(
+    port: int, folder: Path, typed: str, *options: str, target: str = "/ws", env: dict[str, str] | None = None
+) -> tuple[int, list[str]]:
     """What `hubbub connect` shows when this is piped into it, and its exit code."""
-    finished = run("connect", f"127.0.0.1:{port}{target}", *options, cwd=folder, typed=typed)
+    finished = run("connect", f"127.0.0.1:{port}{target}", *options, cwd=folder, env=env, typed=typed)
     assert finished.stderr == ""
     return finished.returncode, finished.stdout.splitlines()
 
@@ -78,6 +80,13 @@ def test_lines_go_out_and_messages_come_in(echo: int, tmp_path: Path) -> None:
 def test_a_normal_goodbye_of_the_server_is_a_normal_end(echo: int, tmp_path: Path, goodbye: str, code: int) -> None:
     ended, lines = connect(echo, tmp_path, f"{goodbye}\n", "--wait", "20")
     assert (ended, lines[-1]) == (code, f"closed: {goodbye}")
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_line_that_is_not_utf_8_is_not_sent_and_the_next_one_is(echo: int, tmp_path: Path, errors: str) -> None:
+    env = {"PYTHONIOENCODING": f"utf-8:{errors}"}
+    _, lines = connect(echo, tmp_path, "broken \udcff\nwhole\nleave\n", "--wait", "20", env=env)
+    assert sorted(lines[1:-1]) == ["< heard whole", "< token: none", "not sent, this is not UTF-8"]
 
 
 def test_it_waits_for_silence_before_it_closes(echo: int, tmp_path: Path) -> None:

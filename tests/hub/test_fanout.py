@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -584,3 +584,27 @@ def test_a_storm_of_joins_that_announce_themselves_costs_each_member_one_push(cl
             assert newcomer.received == [f"{later} is here" for later in range(number, 10)]
 
     clock.run(scenario())
+
+
+class Choosy(TupleEncoding):
+    """Cannot encode everything."""
+
+    def join(self, payloads: Sequence[str | bytes]) -> tuple[str | bytes, ...]:
+        if "rubbish" in payloads:
+            raise ValueError("rubbish")
+        return super().join(payloads)
+
+
+def test_what_cannot_be_encoded_is_dropped_and_the_next_arrives(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        fanout = Fanout(BIG_SLICE)
+        receiver = FakeTransport(Choosy())
+        fanout.join("lobby", receiver)
+        deliver(fanout, "rubbish")
+        await ticks(2)
+        deliver(fanout, "good")
+        await ticks(2)
+        assert receiver.received == ["good"]
+
+    clock.run(scenario())
+    assert "could not be encoded" in caplog.text

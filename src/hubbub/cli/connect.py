@@ -1,6 +1,7 @@
 """An interactive WebSocket client for the terminal."""
 
 import asyncio
+import io
 import json
 import re
 import sys
@@ -153,6 +154,9 @@ class Session:
 
 
 def _read_lines(loop: asyncio.AbstractEventLoop, lines: "asyncio.Queue[str | None]") -> None:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # As it is already in the C locale: a line that is not UTF-8 is one line, not the end of all.
+        sys.stdin.reconfigure(errors="surrogateescape")
     for line in sys.stdin:
         loop.call_soon_threadsafe(lines.put_nowait, line.rstrip("\n"))
     loop.call_soon_threadsafe(lines.put_nowait, None)

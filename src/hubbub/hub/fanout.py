@@ -14,12 +14,15 @@ for each receiver is that of the deliveries.
 """
 
 import asyncio
+import logging
 import sys
 from collections import deque
 from typing import Any
 
 from hubbub.hub.transport import Encoding, Transport
 from hubbub.protocol.publication import Payload, Publication
+
+_log = logging.getLogger("hubbub")
 
 _Receivers = dict[Encoding, dict[Transport, None]]
 """Receivers by what they are written, in the order they came."""
@@ -48,7 +51,12 @@ class _Room:
         payloads = self.noted[self.late.get(receiver, 0) :]
         if payloads:
             encoding = receiver.encoding
-            encoding.push_all(encoding.join(payloads), (receiver,))
+            try:
+                batch = encoding.join(payloads)
+            except Exception:
+                _log.exception("a publication could not be encoded; it is dropped")
+                return
+            encoding.push_all(batch, (receiver,))
 
     def seal(self) -> "_Wave":
         """Turns what is noted into the room's wave."""
@@ -185,7 +193,12 @@ class Fanout:
                 self._noted.append(room)
         while self._waves and budget > 0:
             wave = self._waves[0]
-            budget -= wave.push(budget)
+            try:
+                budget -= wave.push(budget)
+            except Exception:
+                # What cannot be encoded is nobody's but the broker's that let it through.
+                _log.exception("a publication could not be encoded; it is dropped")
+                wave.owed = {}
             if not wave.owed:
                 self._waves.popleft()
                 wave.room.wave = None
