@@ -58,15 +58,13 @@ class Engine:
         self._subscribing: dict[str, asyncio.Lock] = {}
         self._waiting: Counter[str] = Counter()
         self._chores: set[asyncio.Future[None]] = set()
-        self._empty = asyncio.Event()
 
     async def start(self) -> None:
         await self._broker.start(self._fanout.deliver)
 
     async def stop(self) -> None:
-        """Tells every client to come back (1012), and waits for them at most ``stop_timeout`` seconds."""
+        """Tells every client to come back (1012), and waits at most ``stop_timeout`` seconds for what that began."""
         self.begin_stop()
-        self._begin(self._no_clients())
         while self._chores and self.loop.time() < self._stop_by:
             await asyncio.wait(self._chores, timeout=self._stop_by - self.loop.time())
         for chore in self._chores:
@@ -82,8 +80,6 @@ class Engine:
         fault = Restarting("the server restarts: come back in a moment")
         for client in tuple(self.clients.values()):
             client.on_fault(fault)
-        if not self.clients:
-            self._empty.set()
 
     async def publish(self, channel: str, data: Any) -> Position:
         """See ``Hub.publish``."""
@@ -116,8 +112,6 @@ class Engine:
                 _log.warning("client %s (%s, %s): %d %s", info.id, info.address, info.path, fault.code, fault)
         for callback in self.on_goodbye:
             self._tell(callback, client, goodbye)
-        if self.stopping and not self.clients:
-            self._empty.set()
 
     async def join(self, channel: str, transport: Transport) -> None:
         """Adds a receiver to a channel; on return its publications are delivered here."""
@@ -166,9 +160,6 @@ class Engine:
         task = asyncio.ensure_future(chore)
         self._chores.add(task)
         task.add_done_callback(self._finish)
-
-    async def _no_clients(self) -> None:
-        await self._empty.wait()
 
     def _finish(self, chore: asyncio.Future[None]) -> None:
         self._chores.discard(chore)
