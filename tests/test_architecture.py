@@ -13,9 +13,10 @@ MODULES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if "e
 LAYERS = (
     {"errors", "settings", "logs", "workers"},
     {"protocol"},
-    {"brokers"},
+    {"brokers", "channels", "auth"},
     {"hub"},
     {"transports"},
+    {"api"},
     {"app", "wire"},
     {"console"},
     {"cli"},

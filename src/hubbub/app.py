@@ -8,25 +8,36 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from types import FrameType, MappingProxyType, TracebackType
 from typing import Any, Generic, Literal, TypeVar, overload
 
+from fastapi import APIRouter
 from fastapi.exceptions import WebSocketException
 from starlette.websockets import WebSocket, WebSocketState
 
-from hubbub.brokers.base import Broker, History
+from hubbub.api import api_router
+from hubbub.auth.base import Auth, Grant
+from hubbub.brokers.base import NO_GUARD, Broker, Guard, History
 from hubbub.brokers.memory import MemoryBroker
-from hubbub.errors import Refused, Restarting, UsageError
+from hubbub.channel import Channel
+from hubbub.channels import Offer, Pattern, check_rules, seconds
+from hubbub.errors import ForceDisconnect, Refused, Restarting, UsageError, custom_end
 from hubbub.hub.admission import ensure_origin_allowed
 from hubbub.hub.client import Client, ClientInfo, Mode
+from hubbub.hub.declaration import Declaration
 from hubbub.hub.engine import NOT_RUNNING, Engine, OnGoodbye
+from hubbub.hub.handlers import Handler
+from hubbub.hub.kinds.stream import STREAM
+from hubbub.hub.registry import Registry
 from hubbub.hub.transport import Transport
 from hubbub.logs import redact_server_logs
 from hubbub.protocol.position import Position
-from hubbub.protocol.publication import Publication
+from hubbub.protocol.publication import Member, Publication
 from hubbub.settings import Settings
 from hubbub.transports.asgi import AsgiTransport, ServerDoor
 from hubbub.transports.exchange import EXTENSION
+from hubbub.transports.router import sessions_router
 from hubbub.workers import ensure_one_worker
 
 _log = logging.getLogger("hubbub")
@@ -34,6 +45,7 @@ _log = logging.getLogger("hubbub")
 _TAKEN = "hubbub.taken"
 
 Message_co = TypeVar("Message_co", covariant=True)
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 OnGoodbyeT = TypeVar("OnGoodbyeT", bound=OnGoodbye)
 
 
@@ -42,6 +54,7 @@ class Hub:
 
     Args:
         broker: a URL, or a broker of your own. ``memory://`` is for one process.
+        auth: how sessions are known by their tokens: ``JWT(secret=...)``. Without it, ``on_connect`` decides.
         settings: limits and times, by name (``Hub(message_rate=0)``); what is not given comes from the
             environment (``HUBBUB_MESSAGE_RATE``), and else from safe defaults. See ``Settings``.
 
@@ -49,8 +62,9 @@ class Hub:
         UsageError: the URL or a setting is wrong.
     """
 
-    def __init__(self, broker: str | Broker = "memory://", **settings: Any) -> None:
+    def __init__(self, broker: str | Broker = "memory://", *, auth: Auth | None = None, **settings: Any) -> None:
         self.settings = Settings.load(**settings)
+        self._registry = Registry(auth)
         self._broker = _open(broker) if isinstance(broker, str) else broker
         self._engine: Engine | None = None
         self._on_goodbye: list[OnGoodbye] = []
@@ -78,7 +92,7 @@ class Hub:
             ensure_one_worker()
         redact_server_logs()
         _install_door(app)
-        engine = Engine(self._broker, self.settings)
+        engine = Engine(self._broker, self.settings, self._registry)
         engine.on_goodbye = self._on_goodbye
         await engine.start()
         self._engine = engine
@@ -154,14 +168,146 @@ class Hub:
         self._on_goodbye.append(function)
         return function
 
+    # Sessions
+
+    def channel(
+        self,
+        pattern: str,
+        *,
+        history: int = 0,
+        ttl: str | float = 300.0,
+        recovery: Offer | Literal["cache"] | None = None,
+        presence: bool = False,
+        join_leave: Offer = False,
+        **rules: Any,
+    ) -> Channel:
+        """Declares the channels that sessions may know: ``chat = hub.channel("chat:{room}", history=100)``.
+
+        The first pattern that matches a name counts. What is not said is denied or off: a client needs a
+        subscription token, an ``on_subscribe`` that lets it, or ``may_subscribe``.
+
+        Args:
+            pattern: a name, with parameters in braces. ``{room}`` is anything without a colon, ``{rest:path}``
+                anything. With ``personal=True`` and ``#{user}``, each user's own channel.
+            history: how many publications are kept.
+            ttl: how long, in seconds or as ``"90s"``, ``"1h"``, ``"7d"``.
+            recovery: whether sessions that come back get what they missed: all of them (``"force"``, the default
+                where there is a history), those that ask (True), none (False). ``"cache"`` is the newest alone.
+            presence: whether it is kept who is there.
+            join_leave: whether subscribers are told who comes and leaves: all (``"force"``), or those that ask.
+            rules: the other fields of ``Rules``.
+
+        Raises:
+            UsageError: the pattern or a rule is wrong, or the pattern is declared already.
+        """
+        if recovery == "cache":
+            rules["recovery_mode"], recovery = "cache", "force"
+        given = {
+            "history": history,
+            "ttl": seconds(ttl, "ttl"),
+            "recovery": bool(history) and "force" if recovery is None else recovery,
+            "presence": presence,
+            "join_leave": join_leave,
+            **rules,
+        }
+        declaration = Declaration(Pattern(pattern), check_rules(given), STREAM)
+        self._registry.catalogue.add(declaration)
+        return Channel(declaration, self.publish)
+
+    def rpc(self, name: str) -> Callable[[FunctionT], FunctionT]:
+        """Decorates the function that answers an RPC method: ``@hub.rpc("rooms.list")``.
+
+        It may take the data of the call, ``method``, dependencies and a ``SessionInfo``; what it returns is the
+        answer, and a ``CommandError`` that it raises.
+
+        Raises:
+            UsageError: there is one of this name, or it has parameters that nothing gives.
+        """
+
+        def declare(function: FunctionT) -> FunctionT:
+            self._registry.add_method(name, Handler(function, known=("method",), message=True))
+            return function
+
+        return declare
+
+    def on_connect(self, function: FunctionT) -> FunctionT:
+        """Decorates the function that says who a session is: it returns an ``Identity``, or None to refuse.
+
+        It is asked where there is no ``auth``, or the client shows no token. It may take ``token``, ``name`` and
+        ``version`` of the client, the data of its request, dependencies, and the connection.
+
+        Raises:
+            UsageError: there is one already, or it has parameters that nothing gives.
+        """
+        if self._registry.on_connect is not None:
+            raise UsageError("the hub has an on_connect function already")
+        self._registry.on_connect = Handler(function, known=("token", "name", "version"), message=True)
+        return function
+
+    @cached_property
+    def router(self) -> APIRouter:
+        """The endpoints of sessions: ``app.include_router(hub.router)``.
+
+        ``/connection/websocket``, ``/connection/http_stream`` and ``/connection/sse`` with ``/emulation``, and
+        the one-way forms ``/connection/uni_websocket``, ``/connection/uni_http_stream``, ``/connection/uni_sse``.
+        """
+        return sessions_router(self._running)
+
+    @cached_property
+    def api(self) -> APIRouter:
+        """The HTTP API for other programs: ``app.include_router(hub.api)``. Callers show ``HUBBUB_API_KEY``."""
+        return api_router(self._running)
+
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise UsageError(NOT_RUNNING)
+        return self._engine
+
+    async def subscribe(self, user: str, channel: str, grant: Grant | None = None) -> None:
+        """Subscribes all sessions of ``user`` to ``channel``; their clients are told.
+
+        Raises:
+            UsageError: the hub is not running.
+            UnknownChannel: the channel is not declared.
+        """
+        await self._running().sessions.subscribe(user, channel, grant or Grant())
+
+    async def unsubscribe(self, user: str, channel: str = "") -> None:
+        """Takes all sessions of ``user`` from ``channel``, or from all channels; their clients are told."""
+        self._running().sessions.unsubscribe(user, channel)
+
+    async def disconnect(self, user: str, code: int = ForceDisconnect.code, reason: str = "") -> None:
+        """Disconnects all sessions of ``user``.
+
+        Clients come back after codes 3000 to 3499 and 4000 to 4499, and do not after 3500 to 3999 (3503 is the
+        default) and 4500 to 4999.
+
+        Raises:
+            UsageError: ``code`` is none of these.
+        """
+        self._running().sessions.disconnect(user, custom_end(code, reason))
+
+    async def presence(self, channel: str) -> Mapping[str, Member]:
+        """Who is in ``channel``, by session id. Only channels with ``presence=True`` know.
+
+        Raises:
+            UsageError: the hub is not running.
+        """
+        return await self._running().members(channel)
+
     # Publications
 
-    async def publish(self, channel: str, data: Any) -> Position:
+    async def publish(
+        self, channel: str, data: Any, *, tags: Mapping[str, str] | None = None, idempotency_key: str = ""
+    ) -> Position:
         """Sends to everyone in ``channel``; never waits for a receiver, and never raises because of one.
 
         Args:
             channel: any name, such as ``"chat:lobby"``.
             data: text, bytes, a Pydantic model or anything else that JSON can hold.
+            tags: what subscribers may filter by.
+            idempotency_key: a second publication with the same one, in the same channel and within five minutes,
+                is not made.
 
         Returns:
             The position of the publication in the channel's history.
@@ -170,10 +316,8 @@ class Hub:
             UsageError: the hub is not running, ``data`` has no JSON form, or this is not the hub's event
                 loop (then: ``publish_sync``).
         """
-        engine = self._engine
-        if engine is None:
-            raise UsageError(NOT_RUNNING)
-        return await engine.publish(channel, data)
+        guard = Guard(idempotency_key) if idempotency_key else NO_GUARD
+        return await self._running().publish(channel, data, tags=tags, guard=guard)
 
     def publish_sync(self, channel: str, data: Any, timeout: float | None = 10.0) -> Position:
         """As ``publish``, from any other thread: a sync route, a worker, a callback.
@@ -182,9 +326,7 @@ class Hub:
             UsageError: as ``publish``; and on the event loop's own thread, which must not block.
             TimeoutError: the event loop did not get to it in ``timeout`` seconds.
         """
-        engine = self._engine
-        if engine is None:
-            raise UsageError(NOT_RUNNING)
+        engine = self._running()
         if threading.get_ident() == engine.thread:
             raise UsageError("publish_sync would block the event loop: here, use await hub.publish")
         return asyncio.run_coroutine_threadsafe(engine.publish(channel, data), engine.loop).result(timeout)
@@ -197,7 +339,7 @@ class Hub:
         Args:
             since: only publications after this position; none match one of another epoch.
             limit: at most so many.
-            reverse: newest first.
+            reverse: newest first, and with ``since`` those before it.
 
         Raises:
             UsageError: the broker keeps no history.
@@ -227,9 +369,7 @@ class Connecting(Generic[Message_co]):
 
     async def __aenter__(self) -> Client[Message_co]:
         websocket = self._websocket
-        engine = self._hub._engine
-        if engine is None:
-            raise UsageError(NOT_RUNNING)
+        engine = self._hub._running()
         if websocket.scope.get(_TAKEN):
             raise UsageError("this WebSocket has a client already: enter hub.connect once, and use that client")
         address = websocket.client.host if websocket.client is not None else ""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hubbub.errors import UsageError
@@ -54,12 +54,36 @@ class Settings(BaseSettings):
     """Seconds for a body that reads to finish what its peer had sent before it left; then it is cancelled."""
     close_timeout: float = Field(default=1.0, gt=0)
     """Seconds for a peer to answer a close frame; then the connection is aborted."""
+    session_ping_interval: float = Field(default=25.0, gt=0)
+    """Seconds between two pings of a session, in the Centrifuge protocol."""
+    session_pong_timeout: float = Field(default=8.0, gt=0)
+    """Seconds for a session to answer a ping. Silent for longer: disconnected (3012)."""
+    stale_timeout: float = Field(default=10.0, gt=0)
+    """Seconds for a session to send its connect command. Later: disconnected (3502)."""
+    expired_grace: float = Field(default=25.0, ge=0)
+    """Seconds after a connection's expiry in which it may still be refreshed. Then: disconnected (3005)."""
+    expired_subscription_grace: float = Field(default=25.0, ge=0)
+    """Seconds after a subscription's expiry in which it may still be refreshed. Then: unsubscribed (2501)."""
+    allow_anonymous: bool = False
+    """Whether sessions may connect without a token, as nobody in particular."""
+    max_channels_per_session: int = Field(default=128, ge=1)
+    """Channels that one session is in. More: error 106, or 3505 where the server subscribes."""
+    max_channel_length: int = Field(default=255, ge=1)
+    """Bytes of a channel's name. Longer: error 107."""
+    max_connections_per_user: int = Field(default=0, ge=0)
+    """Live sessions of one user. 0: no limit. More: refused (3504)."""
+    max_history_publications: int = Field(default=300, ge=1)
+    """Publications in one answer to a history command; what is asked for beyond that is left out."""
+    max_recovered_publications: int = Field(default=300, ge=1)
+    """Publications that a returning session is sent. It missed more: not recovered."""
     stop_timeout: int = Field(default=5, ge=1)
     """Seconds in which a stop ends, whatever the clients do."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of web pages that may connect besides the server's own: ``https://app.example``; ``*`` is any."""
     fan_out_slice: int = Field(default=1024, ge=1)
     """Receivers that are written to before the event loop gets its turn."""
+    api_key: SecretStr = SecretStr("")
+    """What callers of the HTTP API show. Empty: nobody may call it."""
     history_size: int = Field(default=0, ge=0)
     """Publications that a channel keeps. 0: none."""
     history_ttl: float = Field(default=300.0, gt=0)

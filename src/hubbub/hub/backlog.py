@@ -2,13 +2,13 @@
 
 from typing import Protocol
 
-from hubbub.errors import Slow
+from hubbub.errors import Disconnect, Slow
 
 
 class Waiting(Protocol):
     """Something with a queue that can be given up."""
 
-    def give_up(self, fault: Slow) -> None:
+    def give_up(self, fault: Disconnect) -> None:
         """Drops the queue and the connection behind it."""
 
 

@@ -28,6 +28,7 @@ from hubbub.errors import (
     UsageError,
     WrongMessageType,
 )
+from hubbub.hub.encodings import plain
 from hubbub.hub.limits import RateLimit
 from hubbub.hub.transport import Transport
 from hubbub.protocol.publication import Payload, encode, size_of
@@ -157,7 +158,7 @@ class Client(Generic[Message_co]):
         payload = encode(data)
         transport = self._transport
         if self.goodbye is None:
-            await transport.send(transport.encoding.join((payload,)))
+            await transport.send(transport.framing.join((payload,)))
             # A peer that keeps up never makes a loop of sends wait: the other clients need their turn.
             self._turns += 1
             if self._turns == _SENDS_A_TURN:
@@ -175,7 +176,7 @@ class Client(Generic[Message_co]):
             self._channels = set()
         self._channels.add(channel)
         try:
-            await self._engine.join(channel, self._transport)
+            await self._engine.join(channel, self._transport, plain(self._transport.framing))
         except BaseException:
             self._channels.discard(channel)
             raise

@@ -1,23 +1,39 @@
-"""The hub of one process: broker, rooms, live clients, heartbeat and limits, from start to stop."""
+"""The hub of one process: broker, rooms, live clients and sessions, and limits, from start to stop."""
 
 import asyncio
 import inspect
 import logging
 import threading
+import time
+import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
-from hubbub.brokers.base import Broker, Retention
-from hubbub.errors import Disconnect, Goodbye, Restarting, UsageError
+from hubbub.brokers.base import NO_GUARD, Broker, Guard, History, Retention, Roster
+from hubbub.channels import Rules
+from hubbub.errors import (
+    Disconnect,
+    Goodbye,
+    InvalidRequest,
+    Restarting,
+    UnknownChannel,
+    UnrecoverablePosition,
+    UsageError,
+)
 from hubbub.hub.admission import Admission
+from hubbub.hub.alarms import Alarms
 from hubbub.hub.backlog import Backlog
 from hubbub.hub.client import Client
-from hubbub.hub.fanout import Fanout
+from hubbub.hub.encodings import Encoding
+from hubbub.hub.fanout import Fanout, Receiver
 from hubbub.hub.heartbeat import Heartbeat
+from hubbub.hub.registry import Registry
+from hubbub.hub.sessions import Sessions
 from hubbub.hub.transport import Policy, Transport
 from hubbub.protocol.position import Position
-from hubbub.protocol.publication import encode
+from hubbub.protocol.publication import Member, Presence, Publication, encode
 from hubbub.settings import Settings
 
 _log = logging.getLogger("hubbub")
@@ -33,12 +49,29 @@ NOT_RUNNING = (
 class Engine:
     """What runs between start and stop of a hub, on one event loop."""
 
-    def __init__(self, broker: Broker, settings: Settings) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        settings: Settings,
+        registry: Registry | None = None,
+        *,
+        app: Any = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.settings = settings
+        self.registry = registry or Registry()
+        self.app = app
+        self.wall = wall
+        """Seconds since the epoch, for what tokens say."""
+        self.node = str(uuid.uuid4())
+        """The name of this hub among others."""
+        self.version = f"Hubbub {version('hubbub')}"
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
         self.clients: dict[str, Client[Any]] = {}
+        self.sessions = Sessions(self)
         self.admission = Admission(settings.max_connections, settings.max_connections_per_address)
+        self.alarms = Alarms()
         self.policy = Policy(
             max_message_size=settings.max_message_size,
             max_queued_bytes=settings.max_queued_bytes,
@@ -48,27 +81,35 @@ class Engine:
             heartbeat=Heartbeat(settings.ping_interval, settings.ping_timeout),
             backlog=Backlog(settings.max_queued_bytes_total),
         )
+        self.session_policy = self.policy._replace(heartbeat=None)  # sessions have pings of their own
         self.on_goodbye: list[OnGoodbye] = []
         self.stopping = False
+        self.fanout = Fanout(settings.fan_out_slice, self.sessions.lose)
         self._stop_by = 0.0
         self._broker = broker
-        self._fanout = Fanout(settings.fan_out_slice)
         self._retention = Retention(settings.history_size, settings.history_ttl)
         self._subscribed: set[str] = set()
         self._subscribing: dict[str, asyncio.Lock] = {}
         self._waiting: Counter[str] = Counter()
         self._chores: set[asyncio.Future[None]] = set()
 
+    # Life
+
     async def start(self) -> None:
-        await self._broker.start(self._fanout.deliver)
+        for kind in self.registry.kinds:
+            kind.start(self)
+        await self._broker.start(self.fanout.deliver)
 
     async def stop(self) -> None:
-        """Tells every client to come back (1012), and waits at most ``stop_timeout`` seconds for what that began."""
+        """Tells every client to come back, and waits at most ``stop_timeout`` seconds for what that began."""
         self.begin_stop()
         while self._chores and self.loop.time() < self._stop_by:
             await asyncio.wait(self._chores, timeout=self._stop_by - self.loop.time())
         for chore in self._chores:
             chore.cancel()
+        self.alarms.stop()
+        for kind in self.registry.kinds:
+            kind.stop()
         await self._broker.stop()
 
     def begin_stop(self) -> None:
@@ -76,16 +117,24 @@ class Engine:
         if not self.stopping:
             self.stopping = True
             self._stop_by = self.loop.time() + self.settings.stop_timeout
-        self._fanout.flush()
+        self.fanout.flush()
         fault = Restarting("the server restarts: come back in a moment")
         for client in tuple(self.clients.values()):
             client.on_fault(fault)
+        self.sessions.end_all(fault)
 
-    async def publish(self, channel: str, data: Any) -> Position:
-        """See ``Hub.publish``."""
-        if asyncio.get_running_loop() is not self.loop:
-            raise UsageError("publish from another event loop: use hub.publish_sync, which is safe from anywhere")
-        return await self._broker.publish(channel, encode(data), self._retention)
+    def begin(self, chore: Awaitable[None]) -> None:
+        """Runs ``chore`` beside the rest; ``stop`` awaits it, and its failure is logged."""
+        task = asyncio.ensure_future(chore)
+        self._chores.add(task)
+        task.add_done_callback(self._finish)
+
+    def _finish(self, chore: asyncio.Future[None]) -> None:
+        self._chores.discard(chore)
+        if not chore.cancelled() and (error := chore.exception()) is not None:
+            _log.error("a background step of the hub failed", exc_info=error)
+
+    # Clients
 
     def welcome(self, client: Client[Any]) -> None:
         """Counts a client in."""
@@ -99,8 +148,7 @@ class Engine:
             return
         self.admission.leave(client.info.address)
         for channel in channels:
-            if self._fanout.leave(channel, transport):
-                self._begin(self._subscribe_as_needed(channel))
+            self.leave_soon(channel, transport)
         goodbye = client.goodbye
         assert goodbye is not None
         transport.close(goodbye.code, goodbye.reason)
@@ -113,20 +161,36 @@ class Engine:
         for callback in self.on_goodbye:
             self._tell(callback, client, goodbye)
 
-    async def join(self, channel: str, transport: Transport) -> None:
+    def _tell(self, callback: OnGoodbye, client: Client[Any], goodbye: Goodbye) -> None:
+        try:
+            result = callback(client, goodbye)
+        except Exception:
+            _log.exception("client %s: an on_goodbye function failed", client.info.id)
+            return
+        if inspect.isawaitable(result):
+            self.begin(result)
+
+    # Channels
+
+    async def join(self, channel: str, receiver: Receiver, encoding: Encoding) -> None:
         """Adds a receiver to a channel; on return its publications are delivered here."""
-        first = self._fanout.join(channel, transport)
+        first = self.fanout.join(channel, receiver, encoding)
         if first or channel in self._subscribing:
             try:
                 await self._subscribe_as_needed(channel)
             except BaseException:
-                self._fanout.leave(channel, transport)
+                self.fanout.leave(channel, receiver)
                 raise
 
-    async def leave(self, channel: str, transport: Transport) -> None:
+    async def leave(self, channel: str, receiver: Receiver) -> None:
         """Takes a receiver from a channel, and unsubscribes from the broker with the last."""
-        if self._fanout.leave(channel, transport):
+        if self.fanout.leave(channel, receiver):
             await self._subscribe_as_needed(channel)
+
+    def leave_soon(self, channel: str, receiver: Receiver) -> None:
+        """As ``leave``, which goes on in the background."""
+        if self.fanout.leave(channel, receiver):
+            self.begin(self._subscribe_as_needed(channel))
 
     async def _subscribe_as_needed(self, channel: str) -> None:
         """Makes the broker's subscription what the room needs: one step at a time, by what is true then."""
@@ -134,7 +198,7 @@ class Engine:
         self._waiting[channel] += 1
         try:
             async with lock:
-                needed = self._fanout.receivers(channel) > 0
+                needed = self.fanout.receivers(channel) > 0
                 if needed and channel not in self._subscribed:
                     await self._broker.subscribe(channel)
                     self._subscribed.add(channel)
@@ -146,22 +210,87 @@ class Engine:
             if not self._waiting[channel]:
                 del self._waiting[channel], self._subscribing[channel]
 
-    def _tell(self, callback: OnGoodbye, client: Client[Any], goodbye: Goodbye) -> None:
+    # Publications
+
+    async def publish(
+        self,
+        channel: str,
+        data: Any,
+        *,
+        tags: Mapping[str, str] | None = None,
+        guard: Guard = NO_GUARD,
+        delta: bool = False,
+        keep: bool = True,
+    ) -> Position:
+        """See ``Hub.publish``."""
+        if asyncio.get_running_loop() is not self.loop:
+            raise UsageError("publish from another event loop: use hub.publish_sync, which is safe from anywhere")
+        publication = Publication(encode(data), delta=delta)
+        if tags:
+            publication = publication._replace(tags=tags)
         try:
-            result = callback(client, goodbye)
-        except Exception:
-            _log.exception("client %s: an on_goodbye function failed", client.info.id)
-            return
-        if inspect.isawaitable(result):
-            self._begin(result)
+            rules = self.registry.catalogue.find(channel)[0].rules
+        except UnknownChannel:
+            return await self._broker.publish(channel, publication, self._retention, guard)
+        return await self.publish_as(channel, rules, publication, guard, keep=keep)
 
-    def _begin(self, chore: Awaitable[None]) -> None:
-        """Runs ``chore`` beside the rest; ``stop`` awaits it, and its failure is logged."""
-        task = asyncio.ensure_future(chore)
-        self._chores.add(task)
-        task.add_done_callback(self._finish)
+    async def publish_as(
+        self, channel: str, rules: Rules, publication: Publication, guard: Guard = NO_GUARD, *, keep: bool = True
+    ) -> Position:
+        """Publishes by the rules of the channel."""
+        if rules.delta and not publication.delta:
+            publication = publication._replace(delta=True)
+        retention = Retention(rules.history if keep else 0, rules.ttl, rules.meta_ttl)
+        return await self._broker.publish(channel, publication, retention, guard)
 
-    def _finish(self, chore: asyncio.Future[None]) -> None:
-        self._chores.discard(chore)
-        if not chore.cancelled() and (error := chore.exception()) is not None:
-            _log.error("a background step of the hub failed", exc_info=error)
+    async def history(
+        self, channel: str, since: Position | None = None, limit: int | None = None, *, reverse: bool = False
+    ) -> tuple[Sequence[Publication], Position]:
+        """See ``Hub.history``."""
+        if not isinstance(self._broker, History):
+            raise UsageError(f"{type(self._broker).__name__} keeps no history")
+        return await self._broker.history(channel, since, limit, reverse=reverse)
+
+    async def page(
+        self, channel: str, since: Position | None, limit: int | None, *, reverse: bool
+    ) -> tuple[Sequence[Publication], Position]:
+        """As ``history``, for those who ask from outside.
+
+        Raises:
+            InvalidRequest: nothing is before offset 0.
+            UnrecoverablePosition: ``since`` is in another epoch.
+        """
+        if since is not None and reverse and since.offset == 0:
+            raise InvalidRequest
+        publications, top = await self.history(channel, since, limit, reverse=reverse)
+        if since is not None and since.epoch not in ("", top.epoch):
+            raise UnrecoverablePosition
+        return publications, top
+
+    async def remove_history(self, channel: str) -> None:
+        """See ``Hub.remove_history``."""
+        if not isinstance(self._broker, History):
+            raise UsageError(f"{type(self._broker).__name__} keeps no history")
+        await self._broker.remove_history(channel)
+
+    # Presence
+
+    async def enter(self, channel: str, member: Member) -> None:
+        await self._roster.enter(channel, member)
+
+    async def exit(self, channel: str, client: str) -> None:
+        await self._roster.exit(channel, client)
+
+    async def members(self, channel: str) -> Mapping[str, Member]:
+        """See ``Hub.presence``."""
+        return await self._roster.members(channel)
+
+    @property
+    def _roster(self) -> Roster:
+        if not isinstance(self._broker, Roster):
+            raise UsageError(f"{type(self._broker).__name__} keeps no presence")
+        return self._broker
+
+    async def announce(self, channel: str, presence: Presence) -> None:
+        """Tells the subscribers of a channel who came or left."""
+        await self._broker.announce(channel, presence)

@@ -1,8 +1,8 @@
 """Fan-out: one publication, many receivers, and no receiver that can matter to another.
 
-Theory of operation. ``deliver`` only notes the publication in its room and returns. In the next iteration of
-the event loop what is noted is *sealed* into a wave: the payloads, and the receivers that are owed them. A
-wave is encoded once for each encoding among its receivers, as one batch for all its payloads, and pushed to
+Theory of operation. ``deliver`` only notes the event in its room and returns. In the next iteration of
+the event loop what is noted is *sealed* into a wave: the events, and the receivers that are owed them. A
+wave is encoded once for each encoding among its receivers, as one batch for all its events, and pushed to
 each of them once; so 64 publications to 1,000 receivers are 1,000 writes, not 64,000. Waves are worked off in
 slices, so that the event loop gets its turn inside a large fan-out; meanwhile a room notes on, and its next
 wave is sealed when this one has ended. So a room has one wave at most, and a large room coalesces more.
@@ -17,73 +17,111 @@ import asyncio
 import logging
 import sys
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from hubbub.hub.transport import Encoding, Transport
-from hubbub.protocol.publication import Payload, Publication
+from hubbub.errors import Disconnect
+from hubbub.hub.encodings import Encoding
+from hubbub.protocol.publication import Event, Publication
 
 _log = logging.getLogger("hubbub")
 
-_Receivers = dict[Encoding, dict[Transport, None]]
+Receiver = Any
+"""What an encoding can push to: a transport for nearly all of them."""
+
+_Receivers = dict[Encoding, dict[Receiver, None]]
 """Receivers by what they are written, in the order they came."""
+
+OnGap = Callable[[str], None]
+"""Told of a channel whose publications do not follow each other any more."""
 
 
 class _Room:
     """The local receivers of one channel, and what is on its way to them."""
 
-    __slots__ = ("late", "noted", "receivers", "wave")
+    __slots__ = ("channel", "epoch", "last", "late", "noted", "receivers", "top", "wave")
 
-    def __init__(self) -> None:
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
         self.receivers: _Receivers = {}
-        self.noted: list[Payload] = []
-        self.late: dict[Transport, int] = {}
-        """How many of the noted payloads are not for a receiver, since it came after them."""
+        self.noted: list[Event] = []
+        self.late: dict[Receiver, int] = {}
+        """How many of the noted events are not for a receiver, since it came after them."""
         self.wave: _Wave | None = None
-
-    def __contains__(self, receiver: Transport) -> bool:
-        return receiver in self.receivers.get(receiver.encoding, ())
+        self.top = 0
+        """The offset of the newest publication that came here, in ``epoch``."""
+        self.epoch = ""
+        self.last: Publication | None = None
+        """The newest publication that was sealed."""
 
     def __len__(self) -> int:
         return sum(map(len, self.receivers.values()))
 
-    def push_noted(self, receiver: Transport) -> None:
+    def encoding_of(self, receiver: Receiver) -> Encoding | None:
+        """How a receiver is written to; None if it is not here."""
+        for encoding, receivers in self.receivers.items():
+            if receiver in receivers:
+                return encoding
+        return None
+
+    def add(self, receiver: Receiver, encoding: Encoding) -> None:
+        self.receivers.setdefault(encoding, {})[receiver] = None
+
+    def remove(self, receiver: Receiver, encoding: Encoding) -> None:
+        group = self.receivers[encoding]
+        del group[receiver]
+        if not group:
+            del self.receivers[encoding]
+
+    def push_noted(self, receiver: Receiver, encoding: Encoding) -> None:
         """Pushes what is noted for one receiver, apart from the wave."""
-        payloads = self.noted[self.late.get(receiver, 0) :]
-        if payloads:
-            encoding = receiver.encoding
-            try:
-                batch = encoding.join(payloads)
-            except Exception:
-                _log.exception("a publication could not be encoded; it is dropped")
-                return
-            encoding.push_all(batch, (receiver,))
+        after = self.late.get(receiver, 0)
+        events = self.noted[after:]
+        if events:
+            push(encoding, encode(encoding, self.channel, events, self.before(after)), (receiver,))
+
+    def before(self, number: int) -> Publication | None:
+        """The publication before the one that was noted as this number."""
+        return next((event for event in reversed(self.noted[:number]) if type(event) is Publication), self.last)
 
     def seal(self) -> "_Wave":
         """Turns what is noted into the room's wave."""
-        for receiver in tuple(self.late):
-            if receiver in self.late:  # else a push made it leave
-                self.push_noted(receiver)
+        for receiver, after in tuple(self.late.items()):
+            encoding = self.encoding_of(receiver)
+            if encoding is not None and receiver in self.late:  # else a push made it leave
+                self.push_noted(receiver, encoding)
+                if encoding.after_first is not None and after < len(self.noted):
+                    self.remove(receiver, encoding)
+                    self.add(receiver, encoding.after_first)
         wave = self.wave = _Wave(self, self.noted)
+        for encoding in tuple(wave.owed):
+            if encoding.after_first is not None:
+                for receiver in wave.owed[encoding]:
+                    self.remove(receiver, encoding)
+                    self.add(receiver, encoding.after_first)
+        self.last = self.before(len(self.noted))
         self.noted = []
         self.late = {}
         return wave
 
 
 class _Wave:
-    """Payloads on their way to the receivers that are still owed them."""
+    """Events on their way to the receivers that are still owed them."""
 
-    __slots__ = ("_batches", "_payloads", "owed", "room")
+    __slots__ = ("_batches", "_before", "_events", "owed", "room")
 
-    def __init__(self, room: _Room, payloads: list[Payload]) -> None:
+    def __init__(self, room: _Room, events: list[Event]) -> None:
         self.room = room
-        self._payloads = payloads
+        self._events = events
+        self._before = room.last
         self._batches: dict[Encoding, Any] = {}
         self.owed: _Receivers = {encoding: receivers.copy() for encoding, receivers in room.receivers.items()}
         for receiver in room.late:
-            group = self.owed[receiver.encoding]
-            del group[receiver]
-            if not group:
-                del self.owed[receiver.encoding]
+            encoding = room.encoding_of(receiver)
+            if encoding is not None:
+                del self.owed[encoding][receiver]
+                if not self.owed[encoding]:
+                    del self.owed[encoding]
 
     def push(self, limit: int) -> int:
         """Pushes to at most ``limit`` receivers; returns how many that were."""
@@ -96,58 +134,86 @@ class _Wave:
             else:
                 receivers = [owed.popitem()[0] for _ in range(limit - pushed)]
             pushed += len(receivers)
-            encoding.push_all(self._batch(encoding), receivers)
+            push(encoding, self._batch(encoding), receivers)
         return pushed
 
-    def push_to(self, receiver: Transport) -> None:
+    def push_to(self, receiver: Receiver) -> None:
         """Pushes to one receiver, out of turn, if it is still owed the wave."""
-        encoding = receiver.encoding
-        owed = self.owed.get(encoding, {})
-        if receiver in owed:
-            del owed[receiver]
-            encoding.push_all(self._batch(encoding), (receiver,))
+        for encoding, owed in self.owed.items():
+            if receiver in owed:
+                del owed[receiver]
+                if not owed:
+                    del self.owed[encoding]
+                push(encoding, self._batch(encoding), (receiver,))
+                return
 
     def _batch(self, encoding: Encoding) -> Any:
-        batch = self._batches.get(encoding)
-        if batch is None:
-            batch = self._batches[encoding] = encoding.join(self._payloads)
-        return batch
+        if encoding not in self._batches:
+            self._batches[encoding] = encode(encoding, self.room.channel, self._events, self._before)
+        return self._batches[encoding]
+
+
+def encode(encoding: Encoding, channel: str, events: Sequence[Event], before: Publication | None) -> Any:
+    """A batch; or the ``Disconnect`` that these receivers must get instead; or None, where there is nothing."""
+    try:
+        return encoding.join(channel, events, before)
+    except Disconnect as fault:
+        return fault
+    except Exception:
+        # What cannot be encoded is nobody's but the broker's that let it through.
+        _log.exception("a publication could not be encoded; it is dropped")
+        return None
+
+
+def push(encoding: Encoding, batch: Any, receivers: Sequence[Receiver]) -> None:
+    """Pushes what ``encode`` gave."""
+    if isinstance(batch, Disconnect):
+        for receiver in receivers:
+            receiver.give_up(batch)
+    elif batch is not None:
+        encoding.push_all(batch, receivers)
 
 
 class Fanout:
     """The rooms of this process and what is under way to them. Used from one event loop alone."""
 
-    def __init__(self, slice_size: int) -> None:
+    def __init__(self, slice_size: int, on_gap: OnGap) -> None:
         self._slice = slice_size
+        self._on_gap = on_gap
         self._rooms: dict[str, _Room] = {}
         self._noted: list[_Room] = []
         self._waves: deque[_Wave] = deque()
         self._scheduled = False
 
-    def join(self, channel: str, receiver: Transport) -> bool:
+    def join(self, channel: str, receiver: Receiver, encoding: Encoding) -> bool:
         """Adds a receiver; True if it is the only one of its channel here. Joining twice is joining once."""
         room = self._rooms.get(channel)
         if room is None:
-            room = self._rooms[channel] = _Room()
-        group = room.receivers.setdefault(receiver.encoding, {})
-        if receiver not in group:
-            group[receiver] = None
+            room = self._rooms[channel] = _Room(channel)
+        if room.encoding_of(receiver) is None:
+            room.add(receiver, encoding)
             if room.noted:
                 room.late[receiver] = len(room.noted)
         return len(room) == 1
 
-    def leave(self, channel: str, receiver: Transport) -> bool:
+    def change(self, channel: str, receiver: Receiver, encoding: Encoding) -> None:
+        """Writes to a receiver that is there in another way from now on."""
+        room = self._rooms[channel]
+        before = room.encoding_of(receiver)
+        assert before is not None
+        room.remove(receiver, before)
+        room.add(receiver, encoding)
+
+    def leave(self, channel: str, receiver: Receiver) -> bool:
         """Removes a receiver, after giving it what it is still owed; True if it was the last here."""
         room = self._rooms.get(channel)
-        if room is None or receiver not in room:
+        encoding = room.encoding_of(receiver) if room is not None else None
+        if room is None or encoding is None:
             return False
-        group = room.receivers[receiver.encoding]
-        del group[receiver]
-        if not group:
-            del room.receivers[receiver.encoding]
+        room.remove(receiver, encoding)
         if room.wave is not None:
             room.wave.push_to(receiver)
-        room.push_noted(receiver)
+        room.push_noted(receiver, encoding)
         room.late.pop(receiver, None)
         # A push may have made others leave, the last of them too.
         if room.receivers or self._rooms.get(channel) is not room:
@@ -155,22 +221,45 @@ class Fanout:
         del self._rooms[channel]
         return True
 
-    def deliver(self, channel: str, publication: Publication) -> None:
-        """Sends to every receiver that is in the channel now. Returns at once and never raises."""
+    def deliver(self, channel: str, event: Event) -> None:
+        """Sends to every receiver that is in the channel now. Returns at once and never raises.
+
+        A publication that came before is dropped; one that does not follow the one before is told ``on_gap``.
+        """
         room = self._rooms.get(channel)
         if room is None:
             return
+        if type(event) is Publication and event.offset:
+            same_epoch = event.epoch == room.epoch
+            if room.top and not (same_epoch and event.offset == room.top + 1):
+                if same_epoch and event.offset <= room.top:
+                    return
+                self._on_gap(channel)
+            room.top = event.offset
+            room.epoch = event.epoch
         if not room.noted:
             self._noted.append(room)
             if not self._scheduled:
                 self._scheduled = True
                 asyncio.get_running_loop().call_soon(self._work)
-        room.noted.append(publication.data)
+        room.noted.append(event)
 
     def receivers(self, channel: str) -> int:
         """How many receivers the channel has here."""
         room = self._rooms.get(channel)
         return len(room) if room is not None else 0
+
+    def channels(self) -> dict[str, int]:
+        """The channels that have receivers here, and how many."""
+        return {channel: len(room) for channel, room in self._rooms.items()}
+
+    def follows(self, channel: str, offset: int) -> bool:
+        """Whether the publication of this offset is the one that the next delta here will be made against."""
+        room = self._rooms.get(channel)
+        if room is None:
+            return False
+        last = room.before(len(room.noted))
+        return last is not None and last.offset == offset > 0
 
     def flush(self) -> None:
         """Works off everything that is noted or under way, without slices: for the end."""
@@ -193,12 +282,7 @@ class Fanout:
                 self._noted.append(room)
         while self._waves and budget > 0:
             wave = self._waves[0]
-            try:
-                budget -= wave.push(budget)
-            except Exception:
-                # What cannot be encoded is nobody's but the broker's that let it through.
-                _log.exception("a publication could not be encoded; it is dropped")
-                wave.owed = {}
+            budget -= wave.push(budget)
             if not wave.owed:
                 self._waves.popleft()
                 wave.room.wave = None

@@ -13,15 +13,15 @@ from hubbub.protocol.publication import Payload
 _log = logging.getLogger("hubbub")
 
 
-class Encoding(ABC):
+class Framing(ABC):
     """How payloads become what a kind of transport writes; one per kind, shared by its transports."""
 
     @abstractmethod
     def join(self, payloads: Sequence[Payload]) -> Any:
-        """One batch for all ``payloads``, made once for every receiver of this encoding."""
+        """One batch for all ``payloads``, made once for every receiver of this framing."""
 
     def push_all(self, batch: Any, receivers: "Iterable[Transport]") -> None:
-        """Pushes a batch to receivers of this encoding; what one of them raises reaches no other."""
+        """Pushes a batch to receivers of this framing; what one of them raises reaches no other."""
         for receiver in receivers:
             try:
                 receiver.push(batch)
@@ -50,7 +50,8 @@ class Policy(NamedTuple):
     close_timeout: float
     ping_interval: float
     ping_timeout: float
-    heartbeat: Heartbeat
+    heartbeat: Heartbeat | None
+    """The wheel that pings the peer; None where whoever attaches does that in its own protocol."""
     backlog: Backlog
 
 
@@ -62,7 +63,7 @@ class Transport(ABC):
 
     __slots__ = ()
 
-    encoding: Encoding
+    framing: Framing
     """How batches for ``push`` are made."""
 
     @abstractmethod
@@ -84,6 +85,14 @@ class Transport(ABC):
     @abstractmethod
     def abort(self) -> None:
         """Drops the connection and what is queued, now."""
+
+    @abstractmethod
+    def give_up(self, fault: Disconnect) -> None:
+        """Tells ``on_fault``: what waits for the peer is too much, or cannot be written for it."""
+
+    @abstractmethod
+    async def serve(self) -> None:
+        """After ``attach``: waits for as long as the endpoint must live for the connection to."""
 
     @abstractmethod
     async def settle(self) -> None:

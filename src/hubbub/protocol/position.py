@@ -1,6 +1,9 @@
 """Where in a channel's history one stands."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from hubbub.protocol.publication import Publication
 
 
 class Position(NamedTuple):
@@ -14,3 +17,33 @@ class Position(NamedTuple):
 
     offset: int
     epoch: str
+
+
+class Recovery(NamedTuple):
+    """What a returning session is owed: the publications it missed; or that it cannot be known (not recovered)."""
+
+    recovered: bool
+    missed: Sequence[Publication] = ()
+
+
+def recover_stream(since: Position, missed: Sequence[Publication], top: Position, limit: int) -> Recovery:
+    """Whether ``missed``, read from the history after ``since``, is all that came until ``top``.
+
+    It is only if it follows ``since`` without a gap and ends at ``top``: a history that was trimmed, or has
+    expired in part, begins later; an empty one may hide that all has expired. More than ``limit`` is not recovered.
+    """
+    if since.epoch not in ("", top.epoch) or len(missed) > limit:
+        return Recovery(False)
+    if not missed:
+        return Recovery(since.offset == top.offset)
+    whole = missed[0].offset == since.offset + 1 and missed[-1].offset == top.offset
+    return Recovery(True, missed) if whole else Recovery(False)
+
+
+def recover_cache(since: Position, newest: Sequence[Publication], top: Position) -> Recovery:
+    """As ``recover_stream``, where only the newest publication matters."""
+    if since == top and top.offset:
+        return Recovery(True)
+    if newest and newest[0].offset == top.offset:
+        return Recovery(True, newest[:1])
+    return Recovery(False)

@@ -1,12 +1,36 @@
 """What was published."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import msgspec
 from pydantic_core import PydanticSerializationError, to_json
 
 from hubbub.errors import UsageError
 
+
+class Json(str):
+    """Text that is one JSON value, on one line: what goes into a session's message as it is."""
+
+    __slots__ = ()
+
+
 Payload = str | bytes
+"""What is published: text, JSON text (``Json``) or bytes."""
+
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
+
+
+class Member(NamedTuple):
+    """Who is in a channel, or published to it: the user, the session, and what tokens or handlers say of them."""
+
+    user: str
+    client: str
+    info: Payload | None = None
+    """Of the connection."""
+    channel_info: Payload | None = None
+    """Of the subscription."""
 
 
 class Publication(NamedTuple):
@@ -14,6 +38,31 @@ class Publication(NamedTuple):
 
     data: Payload
     offset: int = 0
+    epoch: str = ""
+    """What ``offset`` counts in."""
+    publisher: Member | None = None
+    """The session that published; None if the server did."""
+    tags: Mapping[str, str] = NO_TAGS
+    """What subscribers may filter by."""
+    delta: bool = False
+    """Whether subscribers that agreed to deltas may get the difference to the publication before."""
+    key: str = ""
+    """In a map channel: which entry this is the new value of."""
+    removed: bool = False
+    """In a map channel: the entry is gone."""
+    version: int = 0
+    """In a shared poll channel: the version of the entry."""
+
+
+class Presence(NamedTuple):
+    """A member came to a channel (``joined``), or left it."""
+
+    member: Member
+    joined: bool
+
+
+Event = Publication | Presence
+"""What a channel's receivers are told."""
 
 
 def encode(data: Any) -> Payload:
@@ -34,11 +83,33 @@ def encode(data: Any) -> Payload:
             if not data.isascii():
                 data.encode()  # half a surrogate pair would spoil the batch of a whole channel, later
             return data
-        return to_json(data, inf_nan_mode="null").decode()
+        return Json(to_json(data, inf_nan_mode="null").decode())
     except (PydanticSerializationError, ValueError) as error:
         raise UsageError(
             f"cannot send a {type(data).__name__}: give text, bytes, a Pydantic model or what JSON can hold ({error})"
         ) from None
+
+
+def from_bytes(data: bytes) -> Payload:
+    """JSON text where ``data`` is that, for those who speak JSON; else the bytes as they are."""
+    try:
+        text = data.decode()
+        if "\n" in text or "\r" in text:
+            return one_line(text)
+        msgspec.json.decode(data)
+        return Json(text)
+    except ValueError:
+        return data
+
+
+def one_line(text: str) -> Json:
+    """JSON text without line ends, which separate the messages of sessions.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    msgspec.json.decode(text)
+    return Json(msgspec.json.format(text, indent=-1) if "\n" in text or "\r" in text else text)
 
 
 def size_of(payload: Payload) -> int:

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from hubbub.errors import Goodbye, MessageTooLarge, Slow
+from hubbub.errors import Disconnect, Goodbye, MessageTooLarge, Slow
 from hubbub.hub.client import is_logged
-from hubbub.hub.transport import Encoding, Peer, Policy, Transport
+from hubbub.hub.transport import Framing, Peer, Policy, Transport
 from hubbub.protocol.publication import Payload, size_of
 from hubbub.transports.exchange import EXTENSION
 
@@ -31,7 +31,7 @@ class Batch(NamedTuple):
     size: int
 
 
-class MessageEncoding(Encoding):
+class Messages(Framing):
     """One ``websocket.send`` message for each payload."""
 
     def join(self, payloads: Sequence[Payload]) -> Batch:
@@ -41,7 +41,7 @@ class MessageEncoding(Encoding):
         return Batch(messages, sum(size_of(payload) for payload in payloads))
 
 
-_ENCODING = MessageEncoding()
+_FRAMING = Messages()
 
 
 class AsgiTransport(Transport):
@@ -61,13 +61,13 @@ class AsgiTransport(Transport):
         "_reader",
         "_websocket",
         "_writer",
-        "encoding",
+        "framing",
         "ping_payload",
         "pinged_at",
     )  # fmt: skip
 
     def __init__(self, websocket: WebSocket, policy: Policy) -> None:
-        self.encoding = _ENCODING
+        self.framing = _FRAMING
         self._websocket = websocket
         self._protocol = _uvicorn_protocol(websocket.scope)
         self._outbox: deque[Message] = deque()
@@ -88,7 +88,8 @@ class AsgiTransport(Transport):
     def attach(self, peer: Peer, policy: Policy) -> None:
         self._peer = peer
         self._policy = policy
-        self._policy.heartbeat.add(self)
+        if policy.heartbeat is not None:
+            policy.heartbeat.add(self)
         self._reader = asyncio.get_running_loop().create_task(self._read())
 
     def push(self, batch: Batch) -> None:
@@ -127,7 +128,8 @@ class AsgiTransport(Transport):
         if self._closing:
             return
         self._closing = True
-        self._policy.heartbeat.discard(self)
+        if self._policy.heartbeat is not None:
+            self._policy.heartbeat.discard(self)
         self._policy.backlog.clear(self)
         if self._lost:
             self._outbox.clear()
@@ -148,6 +150,12 @@ class AsgiTransport(Transport):
         if self._protocol is not None:
             self._protocol.transport.abort()
 
+    async def serve(self) -> None:
+        try:
+            await asyncio.wait([self._reader])
+        finally:
+            await self.settle()
+
     async def settle(self) -> None:
         try:
             if self._writer is not None:
@@ -165,7 +173,7 @@ class AsgiTransport(Transport):
     def on_silence(self) -> None:
         self.give_up(Slow(f"nothing could be sent for {self._policy.ping_timeout:g} seconds"))
 
-    def give_up(self, fault: Slow) -> None:
+    def give_up(self, fault: Disconnect) -> None:
         self._peer.on_fault(fault)
 
     async def _read(self) -> None:

@@ -135,7 +135,7 @@ class Exchange:
         if kind == "websocket.send" and self.accepted:
             payload = message.get("bytes")
             protocol = self._protocol
-            protocol.push(protocol.encoding.join((message["text"] if payload is None else payload,)))
+            protocol.push(protocol.framing.join((message["text"] if payload is None else payload,)))
             if protocol.paused:
                 await protocol.drain()
         elif kind == "websocket.close" and self.accepted:
@@ -160,7 +160,7 @@ class Exchange:
         subprotocol = message.get("subprotocol")
         if subprotocol:
             headers.append((b"sec-websocket-protocol", subprotocol.encode("latin-1")))
-        self._protocol.accept(self._upgrade, headers)
+        self._protocol.accept(self._upgrade, headers, deflate=message.get("hubbub.deflate", True))
         self.accepted = True
         self._note("[accepted]")
         del self._upgrade

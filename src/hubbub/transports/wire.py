@@ -41,7 +41,7 @@ from hubbub.errors import (
     Unresponsive,
 )
 from hubbub.hub.heartbeat import Heartbeat
-from hubbub.hub.transport import Encoding, Peer, Policy, Transport, drop_broken
+from hubbub.hub.transport import Framing, Peer, Policy, Transport, drop_broken
 from hubbub.protocol.deflate import Deflate, negotiate
 from hubbub.protocol.frames import (
     Close,
@@ -78,7 +78,7 @@ class _State(enum.Enum):
     CLOSED = enum.auto()
 
 
-class FrameEncoding(Encoding):
+class Frames(Framing):
     """Payloads as finished frames in one piece of bytes, compressed once where the connections agreed to."""
 
     def __init__(self, deflate: Deflate | None) -> None:
@@ -109,10 +109,8 @@ class FrameEncoding(Encoding):
                     drop_broken(receiver)
 
 
-_ENCODINGS: dict[Deflate | None, FrameEncoding] = {
-    deflate: FrameEncoding(deflate) for deflate in (None, *map(Deflate, range(9, 16)))
-}
-_PLAIN = _ENCODINGS[None]
+_FRAMINGS: dict[Deflate | None, Frames] = {deflate: Frames(deflate) for deflate in (None, *map(Deflate, range(9, 16)))}
+_PLAIN = _FRAMINGS[None]
 
 
 class Protocol(asyncio.Protocol, Transport):
@@ -136,7 +134,7 @@ class Protocol(asyncio.Protocol, Transport):
         "_transport",
         "app_state",
         "config",
-        "encoding",
+        "framing",
         "loop",
         "paused",
         "ping_payload",
@@ -170,7 +168,7 @@ class Protocol(asyncio.Protocol, Transport):
         self._policy: Policy | None = None
         self._heartbeat: Heartbeat | None = None
         self._parser: FrameParser | None = None
-        self.encoding = _PLAIN
+        self.framing = _PLAIN
         self.write_now = None
         self._early = b""
         self._after_close = 0
@@ -276,17 +274,18 @@ class Protocol(asyncio.Protocol, Transport):
         # A name of its own and a done callback would cost every idle connection 300 bytes.
         state.tasks.add(self.loop.create_task(self._exchange.run(config.loaded_app), name="websocket"))
 
-    def accept(self, upgrade: Upgrade, headers: Headers) -> None:
-        """Answers the handshake with 101."""
+    def accept(self, upgrade: Upgrade, headers: Headers, *, deflate: bool = True) -> None:
+        """Answers the handshake with 101; without ``deflate``, compression is not agreed to."""
         if self._state is not _State.OPENING:
             return
-        deflate = None
-        if self.config.ws_per_message_deflate and (agreed := negotiate(upgrade.extensions)) is not None:
-            answer, deflate = agreed
+        compression = None
+        offered = deflate and self.config.ws_per_message_deflate
+        if offered and (agreed := negotiate(upgrade.extensions)) is not None:
+            answer, compression = agreed
             headers.append((b"sec-websocket-extensions", answer.encode()))
         self._transport.write(accept_response(upgrade, [*self._server_state.default_headers, *headers]))
-        self.encoding = _ENCODINGS[deflate]
-        self._parser = FrameParser(self.config.ws_max_size, deflate)
+        self.framing = _FRAMINGS[compression]
+        self._parser = FrameParser(self.config.ws_max_size, compression)
         self._state = _State.OPEN
         self._borrow_socket()
         interval = self.config.ws_ping_interval
@@ -330,7 +329,7 @@ class Protocol(asyncio.Protocol, Transport):
             else:
                 last = event
         if self._peer is not None:
-            if self.encoding is not _PLAIN:
+            if self.framing is not _PLAIN:
                 # The rates are on what the handler gets, as where a server decompresses out of sight.
                 size = max(size, sum(map(size_of, messages)))
             self._peer.on_messages(messages, len(events), size)
@@ -401,7 +400,8 @@ class Protocol(asyncio.Protocol, Transport):
             if self._heartbeat is not None:
                 self._heartbeat.discard(self)
             self._heartbeat = policy.heartbeat
-            self._heartbeat.add(self)
+            if self._heartbeat is not None:
+                self._heartbeat.add(self)
             if not self.reading:
                 self.reading = True
                 self._transport.resume_reading()
@@ -458,11 +458,13 @@ class Protocol(asyncio.Protocol, Transport):
     def abort(self) -> None:
         self._transport.abort()
 
+    async def serve(self) -> None:
+        """Nothing to wait for, as in ``settle``."""
+
     async def settle(self) -> None:
         """Nothing to wait for: the connection ends by itself, without the endpoint."""
 
-    def give_up(self, fault: Slow) -> None:
-        """The backlog of all receivers is too large, and this one's share the largest."""
+    def give_up(self, fault: Disconnect) -> None:
         if self._peer is not None:
             self._peer.on_fault(fault)
 

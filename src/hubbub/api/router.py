@@ -1,0 +1,125 @@
+"""The endpoints of the HTTP API: who may call, and how results and errors are answered."""
+
+import hmac
+import logging
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter
+from msgspec import Raw, Struct, field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hubbub.api.methods import METHODS, run
+from hubbub.errors import CommandError, InternalError, InvalidRequest
+from hubbub.hub.engine import Engine
+from hubbub.protocol.events import Error
+from hubbub.transports.entrance import Running
+
+_log = logging.getLogger("hubbub")
+
+_STATUS = {102: 404, 104: 404, 107: 400, 108: 400, 112: 416, 113: 409}
+"""HTTP statuses of errors, for callers that ask for them."""
+_MAX_BODY = 10 * 1024 * 1024
+_encode = msgspec.json.Encoder().encode
+
+
+class _Batch(Struct):
+    commands: list[dict[str, Raw]] = field(default_factory=list)
+    parallel: bool = False
+
+
+_batch = msgspec.json.Decoder(_Batch)
+
+
+def api_router(running: Running) -> APIRouter:
+    """``POST /api/<method>``, for those who show the key."""
+    router = APIRouter()
+    api = _Api(running)
+    for name in METHODS:
+        router.routes.append(Route(f"/api/{name}", api.endpoint(name), methods=["POST"], include_in_schema=False))
+    router.routes.append(Route("/api/batch", api.batch, methods=["POST"], include_in_schema=False))
+    return router
+
+
+class _Api:
+    def __init__(self, running: Running) -> None:
+        self._running = running
+
+    def endpoint(self, name: str) -> Any:
+        async def call(request: Request) -> Response:
+            engine = self._running()
+            if not may_call(engine, request):
+                return Response(status_code=401)
+            body = await _read(request)
+            if body is None:
+                return Response("too large\n", 413)
+            try:
+                result = await run(engine, name, body or b"{}")
+            except ValueError as error:
+                return Response(f"cannot decode the request: {error}\n", 400, media_type="text/plain")
+            except CommandError as error:
+                return _failed(request, error)
+            except Exception:
+                _log.exception("the HTTP API's %s failed", name)
+                return _failed(request, InternalError())
+            return Response(b'{"result":' + _encode(result) + b"}", media_type="application/json")
+
+        return call
+
+    async def batch(self, request: Request) -> Response:
+        engine = self._running()
+        if not may_call(engine, request):
+            return Response(status_code=401)
+        body = await _read(request)
+        if body is None:
+            return Response("too large\n", 413)
+        try:
+            commands = _batch.decode(body).commands
+        except ValueError as error:
+            return Response(f"cannot decode the request: {error}\n", 400, media_type="text/plain")
+        replies = [await self._one(engine, command) for command in commands]
+        return Response(_encode({"replies": replies}), media_type="application/json")
+
+    async def _one(self, engine: Engine, command: dict[str, Raw]) -> dict[str, Any]:
+        """One command of a batch: one key, the method's name."""
+        try:
+            name = next((name for name in command if name in METHODS), None)
+            if name is None:
+                raise InvalidRequest
+            return {name: await run(engine, name, command[name])}
+        except CommandError as error:
+            return {"error": Error(error.code, error.message)}
+        except ValueError:
+            return {"error": Error(InvalidRequest.code, InvalidRequest.message)}
+        except Exception:
+            _log.exception("a command of a batch failed")
+            return {"error": Error(InternalError.code, InternalError.message)}
+
+
+def may_call(engine: Engine, request: Request) -> bool:
+    """Whether the request shows the API key: in ``X-API-Key``, ``Authorization: apikey``, or the query."""
+    key = engine.settings.api_key.get_secret_value()
+    shown = request.headers.get("x-api-key")
+    if shown is None:
+        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+        shown = credentials if scheme.lower() == "apikey" else request.query_params.get("api_key", "")
+    return bool(key) and hmac.compare_digest(shown.encode(), key.encode())
+
+
+def _failed(request: Request, error: CommandError) -> Response:
+    content = Error(error.code, error.message)
+    if request.headers.get("x-centrifugo-error-mode") == "transport":
+        return Response(_encode(content), _STATUS.get(error.code, 500), media_type="application/json")
+    return Response(b'{"error":' + _encode(content) + b"}", media_type="application/json")
+
+
+async def _read(request: Request) -> bytes | None:
+    """The body; None if it is too large."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            return None
+    return body

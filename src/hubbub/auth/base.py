@@ -1,0 +1,82 @@
+"""The contract of authentication, and the values that it answers with."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from hubbub.protocol.publication import Payload
+
+
+class Override(NamedTuple):
+    """What one subscription does otherwise than its channel's rule says. None: as the rule says."""
+
+    presence: bool | None = None
+    join_leave: bool | None = None
+    force_push_join_leave: bool | None = None
+    force_recovery: bool | None = None
+    force_positioning: bool | None = None
+
+
+class Grant(NamedTuple):
+    """What a subscription is given."""
+
+    info: Payload | None = None
+    """What others see beside the user in this channel (``chan_info``)."""
+    data: Payload | None = None
+    """What the subscriber gets with the answer."""
+    expire_at: float = 0.0
+    """Unix seconds. 0: never."""
+    override: Override = Override()
+
+
+NO_GRANTS: Mapping[str, Grant] = MappingProxyType({})
+
+
+class Identity(NamedTuple):
+    """Who a connection is."""
+
+    user: str = ""
+    """Empty: anonymous."""
+    info: Payload | None = None
+    """What others see beside the user in all channels (``conn_info``)."""
+    data: Payload | None = None
+    """What the client gets with the answer to its connect."""
+    expire_at: float = 0.0
+    """Unix seconds. 0: never."""
+    subscriptions: Mapping[str, Grant] = NO_GRANTS
+    """The channels that the server subscribes the connection to."""
+    meta: Mapping[str, Any] | None = None
+    """What the app keeps with the connection; clients never see it."""
+
+
+class Auth(ABC):
+    """Knows connections and subscriptions by their tokens.
+
+    A token is what a client sends, so anything may be in it: a method raises nothing but what it documents,
+    and neither a message nor the log holds a token. Every call decides anew, so both also serve a refresh.
+    """
+
+    @abstractmethod
+    async def authenticate(self, token: str) -> Identity:
+        """Who connects with ``token``.
+
+        Raises:
+            InvalidToken: it is malformed, not signed by a known key, or meant for something else.
+            SessionForbidden: it is good, and this user may not connect.
+            TokenExpired: it was good once, or will be.
+            Expired: it is good, and the expiry that it sets to the connection is in the past.
+            InternalError: that cannot be said for now.
+        """
+
+    @abstractmethod
+    async def authorize(self, token: str, channel: str, user: str, client: str) -> Grant:
+        """What ``token`` gives the session ``client`` of ``user`` in ``channel``.
+
+        Raises:
+            Forbidden: the token is malformed, not signed by a known key, or meant for something else.
+            InvalidToken: it is good, but for another channel, user or client.
+            TokenExpired: it was good once, or will be.
+            Expired: it is good, and the expiry that it sets to the subscription is in the past.
+            InternalError: that cannot be said for now.
+        """

@@ -1,0 +1,215 @@
+"""Channels as they are declared: patterns of names, and the rules of all channels that match."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from hubbub.errors import InvalidRequest, UnknownChannel, UsageError
+
+Who = Literal["nobody", "subscribers", "users", "everyone"]
+"""Who may do something without a token or a handler that says so: sessions that are in the channel, sessions
+with a user, or all."""
+Offer = bool | Literal["force"]
+"""A feature of subscriptions: not there (False), there for those who ask (True), or on for all."""
+
+PRIVATE_PREFIX = "$"
+USER_BOUNDARY = "#"
+USER_SEPARATOR = ","
+DEFAULT_META_TTL = 30 * 24 * 3600.0
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PARAMETER = re.compile(r"\{(\w+)(:path)?\}")
+
+
+class Rules(NamedTuple):
+    """What holds for the channels of one pattern. What is not said is denied, or off."""
+
+    history: int = 0
+    """Publications that are kept."""
+    ttl: float = 300.0
+    """Seconds that a publication is kept."""
+    meta_ttl: float = DEFAULT_META_TTL
+    """Seconds that offset and epoch are kept after the last publication."""
+    recovery: Offer = False
+    """Whether a session that comes back gets what it missed."""
+    recovery_mode: Literal["stream", "cache"] = "stream"
+    """What it gets: all that it missed, or (``cache``) the newest publication only."""
+    auto_cache: bool = False
+    """In ``cache`` mode: the newest publication is for those too who have not asked."""
+    positioning: Offer = False
+    """Whether a session's place in the history is watched, so that a loss makes it subscribe anew."""
+    presence: bool = False
+    """Whether it is kept who is in the channel."""
+    join_leave: Offer = False
+    """Whether subscribers are told who comes and leaves."""
+    delta: bool = False
+    """Whether publications may be sent as what differs from the one before."""
+    tags_filter: bool = False
+    """Whether a subscriber may ask for the publications whose tags match."""
+    user_limited: bool = False
+    """Whether ``name#42,43`` is a channel for the users 42 and 43 alone."""
+    personal: bool = False
+    """Whether each user is in its own channel of this pattern from its connect on."""
+    may_subscribe: Who = "nobody"
+    may_publish: Who = "nobody"
+    may_see_presence: Who = "nobody"
+    may_read_history: Who = "nobody"
+
+
+_RULES: TypeAdapter[Rules] = TypeAdapter(Rules, config=ConfigDict(strict=True))
+
+
+def check_rules(given: Mapping[str, Any]) -> Rules:
+    """Rules from arguments by name.
+
+    Raises:
+        UsageError: one is unknown, or has a value that it cannot have.
+    """
+    unknown = set(given) - set(Rules._fields)
+    if unknown:
+        raise UsageError(f"there is no rule {min(unknown)!r}; there are {', '.join(Rules._fields)}")
+    try:
+        rules = _RULES.validate_python(dict(given))
+    except ValidationError as error:
+        lines = [f"{fault['loc'][0]}: {fault['msg']}, not {fault['input']!r}" for fault in error.errors()]
+        raise UsageError("wrong channel rules: " + "; ".join(lines)) from None
+    if rules.history < 0:
+        raise UsageError(f"wrong channel rules: history is {rules.history}; it must be 0 or more")
+    if not rules.history and (rules.recovery or rules.positioning):
+        raise UsageError("wrong channel rules: recovery and positioning need a history; say history=100")
+    return rules
+
+
+class Pattern:
+    """A channel name with parameters: ``chat:{room}``.
+
+    ``{name}`` matches anything without a colon, ``{name:path}`` anything. All else matches itself.
+
+    Raises:
+        UsageError: it is malformed, or names a parameter twice.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.parameters = tuple(match[1] for match in _PARAMETER.finditer(text))
+        if len(set(self.parameters)) != len(self.parameters):
+            raise UsageError(f"the pattern {text!r} names a parameter twice")
+        literal = _PARAMETER.sub("", text)
+        if not text or "{" in literal or "}" in literal or not literal.isascii():
+            raise UsageError(f"{text!r} is no channel pattern; write ASCII such as 'news' or 'chat:{{room}}'")
+        parts = []
+        end = 0
+        for match in _PARAMETER.finditer(text):
+            parts.append(re.escape(text[end : match.start()]))
+            parts.append(f"(?P<{match[1]}>{'.+' if match[2] else '[^:]+'})")
+            end = match.end()
+        self._expression = re.compile("".join([*parts, re.escape(text[end:])]), re.DOTALL)
+        self.prefix = text.partition("{")[0]
+
+    def match(self, name: str) -> dict[str, str] | None:
+        """The parameters in ``name``; None if it does not match."""
+        match = self._expression.fullmatch(name)
+        return None if match is None else match.groupdict()
+
+    def name(self, parameters: Mapping[str, object]) -> str:
+        """The channel with these parameters.
+
+        Raises:
+            UsageError: one is missing, unknown, or has a value that the pattern would not match.
+        """
+        if set(parameters) != set(self.parameters):
+            wanted = ", ".join(self.parameters) or "no parameters"
+            raise UsageError(f"channel {self.text!r} takes {wanted}; given: {', '.join(parameters) or 'none'}")
+        name = _PARAMETER.sub(lambda match: str(parameters[match[1]]), self.text)
+        if self.match(name) is None:
+            raise UsageError(f"{dict(parameters)!r} does not fit into the channel pattern {self.text!r}")
+        return name
+
+
+def seconds(value: str | float, name: str) -> float:
+    """A time such as ``"1h"``, ``"90s"``, ``"1h30m"``, or seconds.
+
+    Raises:
+        UsageError: it is none, or not above 0.
+    """
+    if isinstance(value, str):
+        parts = _DURATION.findall(value)
+        if not parts or "".join(number + unit for number, unit in parts) != value:
+            raise UsageError(f"{name} is {value!r}; write seconds as a number, or '90s', '15m', '1h30m', '7d'")
+        value = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{name} is {value!r}; it must be above 0")
+    return float(value)
+
+
+def check_name(name: str, max_length: int) -> None:
+    """Refuses what is no channel name: it is empty, too long, or not ASCII.
+
+    Raises:
+        InvalidRequest: that.
+    """
+    if not name or len(name) > max_length or not name.isascii():
+        raise InvalidRequest
+
+
+def allowed_users(name: str) -> list[str] | None:
+    """The users that a channel is limited to by its name; None if it is not."""
+    _, boundary, users = name.partition(USER_BOUNDARY)
+    return users.split(USER_SEPARATOR) if boundary else None
+
+
+class Declared(Protocol):
+    """Anything that is declared for the channels of a pattern."""
+
+    pattern: Pattern
+
+
+DeclaredT = TypeVar("DeclaredT", bound=Declared)
+
+
+class Catalogue(Generic[DeclaredT]):
+    """What is declared, found by channel name: the first declaration that matches counts."""
+
+    _CACHED = 10_000
+
+    def __init__(self) -> None:
+        self._declared: list[DeclaredT] = []
+        self._found: dict[str, tuple[DeclaredT, Mapping[str, str]]] = {}
+
+    def __iter__(self) -> Iterator[DeclaredT]:
+        return iter(self._declared)
+
+    def add(self, declared: DeclaredT) -> None:
+        """Declares the channels of a pattern.
+
+        Raises:
+            UsageError: the very pattern is declared already.
+        """
+        text = declared.pattern.text
+        if any(known.pattern.text == text for known in self._declared):
+            raise UsageError(f"channel {text!r} is declared already: keep what hub.channel returned")
+        self._declared.append(declared)
+        self._found.clear()
+
+    def find(self, name: str) -> tuple[DeclaredT, Mapping[str, str]]:
+        """What is declared for the channel ``name``, and the parameters in the name.
+
+        Raises:
+            UnknownChannel: nothing is.
+        """
+        found = self._found.get(name)
+        if found is None:
+            public = name.removeprefix(PRIVATE_PREFIX)
+            for declared in self._declared:
+                parameters = declared.pattern.match(public)
+                if parameters is not None:
+                    break
+            else:
+                raise UnknownChannel
+            if len(self._found) >= self._CACHED:
+                self._found.clear()
+            found = self._found[name] = (declared, parameters)
+        return found

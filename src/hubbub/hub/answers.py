@@ -1,0 +1,142 @@
+"""What a connected session's commands are answered with, but for those that open a channel."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hubbub.errors import (
+    BadRequest,
+    ConnectionExpired,
+    Expired,
+    Forbidden,
+    InvalidRequest,
+    NotAvailable,
+    SessionUnavailable,
+    TokenExpired,
+)
+from hubbub.protocol import commands
+from hubbub.protocol.events import (
+    HistoryResult,
+    PresenceResult,
+    PresenceStatsResult,
+    PublishResult,
+    RefreshResult,
+    Result,
+    RPCResult,
+    SubRefreshResult,
+    UnsubscribeResult,
+)
+from hubbub.protocol.position import Position
+from hubbub.protocol.publication import Member, Payload, encode
+from hubbub.protocol.schema import NOTHING
+
+if TYPE_CHECKING:
+    from hubbub.hub.session import Session
+
+
+async def unsubscribe(session: "Session", request: commands.UnsubscribeRequest) -> UnsubscribeResult:
+    session.leave(request.channel)
+    return UnsubscribeResult()
+
+
+async def publish(session: "Session", request: commands.PublishRequest) -> PublishResult:
+    declaration, parameters = session.engine.registry.catalogue.find(request.channel)
+    await declaration.kind.publish(session, declaration, parameters, request)
+    return PublishResult()
+
+
+async def presence(session: "Session", request: commands.PresenceRequest) -> PresenceResult:
+    members = await _members(session, request.channel)
+    return PresenceResult({client: session.codec.info(member) for client, member in members.items()})
+
+
+async def presence_stats(session: "Session", request: commands.PresenceStatsRequest) -> PresenceStatsResult:
+    members = await _members(session, request.channel)
+    return PresenceStatsResult(len(members), len({member.user for member in members.values()}))
+
+
+async def _members(session: "Session", channel: str) -> Mapping[str, Member]:
+    rules = session.engine.registry.catalogue.find(channel)[0].rules
+    if not rules.presence:
+        raise NotAvailable
+    if not session.may(rules.may_see_presence, subscribed=channel in session.subscriptions):
+        raise Forbidden
+    return await session.engine.members(channel)
+
+
+async def history(session: "Session", request: commands.HistoryRequest) -> HistoryResult:
+    channel = request.channel
+    engine = session.engine
+    rules = engine.registry.catalogue.find(channel)[0].rules
+    if not rules.history:
+        raise NotAvailable
+    if not session.may(rules.may_read_history, subscribed=channel in session.subscriptions):
+        raise Forbidden
+    since = None if request.since is None else Position(request.since.offset, request.since.epoch)
+    most = engine.settings.max_history_publications
+    limit = most if request.limit < 0 else min(request.limit, most)
+    publications, top = await engine.page(channel, since, limit, reverse=request.reverse)
+    return HistoryResult([session.codec.publication(one) for one in publications], top.epoch, top.offset)
+
+
+async def ping(session: "Session", request: commands.PingRequest) -> Result:
+    raise BadRequest  # pings go the other way
+
+
+async def send(session: "Session", request: commands.SendRequest) -> Result:
+    raise SessionUnavailable  # no handler takes messages without an answer
+
+
+async def rpc(session: "Session", request: commands.RPCRequest) -> RPCResult:
+    handler = session.engine.registry.method(request.method)
+    data: Payload = b"" if request.data is NOTHING else session.codec.payload(request.data)
+    result = await session.call(handler, {}, {"method": request.method}, data)
+    return RPCResult(session.data(encode(result)))
+
+
+async def refresh(session: "Session", request: commands.RefreshRequest) -> RefreshResult:
+    auth = session.engine.registry.auth
+    if not request.token or auth is None:
+        raise BadRequest
+    try:
+        identity = await auth.authenticate(request.token)
+    except TokenExpired:
+        raise ConnectionExpired from None
+    session.refresh(identity)
+    result = RefreshResult()
+    if identity.expire_at:
+        result.expires, result.ttl = True, session.ttl(identity.expire_at)
+    return result
+
+
+async def sub_refresh(session: "Session", request: commands.SubRefreshRequest) -> SubRefreshResult:
+    subscription = session.subscriptions.get(request.channel)
+    if subscription is None:
+        raise Forbidden
+    if request.type:
+        return await subscription.declaration.kind.track(session, request.channel, subscription, request)
+    if not request.token:
+        raise InvalidRequest
+    grant = await session.authorize(request.token, request.channel)
+    if grant.expire_at and grant.expire_at <= session.engine.wall():
+        raise Expired
+    subscription.expire_at = grant.expire_at
+    subscription.channel_info = grant.info
+    session.set_alarm()
+    result = SubRefreshResult()
+    if grant.expire_at:
+        result.expires, result.ttl = True, session.ttl(grant.expire_at)
+    return result
+
+
+ANSWERS: dict[str, Callable[["Session", Any], Awaitable[Result]]] = {
+    "unsubscribe": unsubscribe,
+    "publish": publish,
+    "presence": presence,
+    "presence_stats": presence_stats,
+    "history": history,
+    "ping": ping,
+    "send": send,
+    "rpc": rpc,
+    "refresh": refresh,
+    "sub_refresh": sub_refresh,
+}

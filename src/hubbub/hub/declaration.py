@@ -1,0 +1,85 @@
+"""What an app declares: channels with rules and handlers, and who decides on what a session may do."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from hubbub.auth.base import Grant
+from hubbub.channels import PRIVATE_PREFIX, Pattern, Rules, allowed_users
+from hubbub.errors import Forbidden, InvalidRequest, UsageError
+from hubbub.hub.handlers import Handler
+from hubbub.hub.kinds.base import Kind
+from hubbub.hub.subscription import Subscription
+from hubbub.protocol.commands import PublishRequest, SubscribeRequest
+from hubbub.protocol.publication import Json, Payload, encode
+from hubbub.protocol.schema import NOTHING
+
+if TYPE_CHECKING:
+    from hubbub.hub.session import Session
+
+
+class Declaration:
+    """The channels of one pattern: their rules, their type, and the app's handlers."""
+
+    def __init__(self, pattern: Pattern, rules: Rules, kind: Kind) -> None:
+        self.pattern = pattern
+        self.rules = rules
+        self.kind = kind
+        self.on_subscribe: Handler | None = None
+        self.on_publish: Handler | None = None
+
+    async def admit(self, session: "Session", parameters: Mapping[str, str], request: SubscribeRequest) -> Grant:
+        """What a client that asks to subscribe is granted.
+
+        A token decides alone; without one, a name that is limited to users; then the app's handler; then the rules.
+
+        Raises:
+            CommandError: it may not.
+            InvalidToken: the token is for another channel or user.
+        """
+        channel = request.channel
+        if request.token:
+            return await session.authorize(request.token, channel)
+        if channel.startswith(PRIVATE_PREFIX):
+            raise Forbidden
+        if self.limited(channel):
+            users = allowed_users(channel)
+            if users is None or not session.user or session.user not in users:
+                raise Forbidden
+            if self.on_subscribe is None:
+                return Grant()
+        if self.on_subscribe is not None:
+            data = b"" if request.data is NOTHING else session.codec.payload(request.data)
+            granted = await session.call(self.on_subscribe, parameters, {"channel": channel}, data)
+            if granted is not None and not isinstance(granted, Grant):
+                raise UsageError(f"on_subscribe of {self.pattern.text!r} returned {granted!r}; return None or a Grant")
+            return granted or Grant()
+        if not session.may(self.rules.may_subscribe, subscribed=False):
+            raise Forbidden
+        return Grant()
+
+    def limited(self, channel: str) -> bool:
+        """Whether the name of ``channel`` says who may be there."""
+        return self.rules.personal or (self.rules.user_limited and allowed_users(channel) is not None)
+
+    async def accept(
+        self,
+        session: "Session",
+        channel: str,
+        parameters: Mapping[str, str],
+        request: PublishRequest,
+        subscription: Subscription | None,
+    ) -> Payload:
+        """What is published for a client that asks to.
+
+        Raises:
+            CommandError: it may not, or the data is wrong.
+        """
+        if request.data is NOTHING and not request.removed:
+            raise InvalidRequest
+        if self.on_publish is None and not session.may(self.rules.may_publish, subscribed=subscription is not None):
+            raise Forbidden
+        payload: Payload = Json("") if request.data is NOTHING else session.codec.payload(request.data)
+        if self.on_publish is None:
+            return payload
+        changed = await session.call(self.on_publish, parameters, {"channel": channel}, payload)
+        return payload if changed is None else encode(changed)

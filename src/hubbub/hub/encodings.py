@@ -1,0 +1,185 @@
+"""How what happens in a channel becomes what its receivers are sent: made once for all of one kind."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from hubbub.hub.transport import Framing
+from hubbub.protocol.codecs import Codec
+from hubbub.protocol.delta import make_delta
+from hubbub.protocol.events import Join, Leave, Push, Reply
+from hubbub.protocol.events import Publication as PublicationMessage
+from hubbub.protocol.filters import Filter
+from hubbub.protocol.publication import Event, Payload, Presence, Publication, size_of
+from hubbub.protocol.schema import NOTHING
+
+_MESSAGE_SIZE = 32 * 1024
+"""Bytes of pushes that are joined to one message of a session, since clients bound the size of a message."""
+
+
+class Encoding(ABC):
+    """What receivers of one kind are sent for the events of a channel. Equal ones share their batches."""
+
+    framing: Framing
+    after_first: "Encoding | None" = None
+    """The encoding of a receiver that has got a batch of this one, where that is another."""
+
+    @abstractmethod
+    def join(self, channel: str, events: Sequence[Event], before: Publication | None) -> Any:
+        """One batch for all ``events``; None where they are nothing to these receivers.
+
+        Args:
+            before: the publication of this channel before ``events``, if that is known.
+
+        Raises:
+            Disconnect: these receivers cannot be sent that, and must be disconnected.
+        """
+
+    def push_all(self, batch: Any, receivers: Iterable[Any]) -> None:
+        """Pushes a batch to receivers of this encoding; what one of them raises reaches no other."""
+        self.framing.push_all(batch, receivers)
+
+
+class Plain(Encoding):
+    """The data of publications alone: for clients of ``hub.connect``."""
+
+    def __init__(self, framing: Framing) -> None:
+        self.framing = framing
+
+    def join(self, channel: str, events: Sequence[Event], before: Publication | None) -> Any:
+        payloads = [event.data for event in events if type(event) is Publication]
+        return self.framing.join(payloads) if payloads else None
+
+
+class Pushes(Encoding):
+    """Messages of the Centrifuge protocol: for sessions."""
+
+    def __init__(self, framing: Framing, codec: Codec, *, presence: bool) -> None:
+        self.framing = framing
+        self.codec = codec
+        self._presence = presence
+
+    def join(self, channel: str, events: Sequence[Event], before: Publication | None) -> Any:
+        messages: list[Payload] = []
+        for event in events:
+            if type(event) is Publication:
+                message = self.publication(event, before)
+                if event.offset == 1:
+                    message.epoch = event.epoch  # who subscribed before the channel had a history learns it here
+                push = Push(channel=channel, pub=message)
+                before = event
+            elif type(event) is Presence and self._presence:
+                info = self.codec.info(event.member)
+                joined = event.joined
+                push = Push(channel=channel, join=Join(info) if joined else None, leave=None if joined else Leave(info))
+            else:
+                continue
+            messages.append(self.codec.encode(Reply(push=push)))
+        return frame(self.framing, self.codec, messages) if messages else None
+
+    def publication(self, publication: Publication, before: Publication | None) -> PublicationMessage:
+        """The message for one publication."""
+        return self.codec.publication(publication)
+
+
+class Deltas(Pushes):
+    """As ``Pushes``, where a publication may be sent as what differs from the one before (Fossil deltas).
+
+    A receiver that has seen none starts with ``fresh``, which sends the first in full.
+    """
+
+    def __init__(self, framing: Framing, codec: Codec, *, presence: bool, fresh: bool) -> None:
+        super().__init__(framing, codec, presence=presence)
+        if fresh:
+            self.after_first = deltas(framing, codec, presence=presence, fresh=False)
+
+    def join(self, channel: str, events: Sequence[Event], before: Publication | None) -> Any:
+        return super().join(channel, events, None if self.after_first is not None else before)
+
+    def publication(self, publication: Publication, before: Publication | None) -> PublicationMessage:
+        return delta_publication(self.codec, publication, before)
+
+
+class Filtered(Encoding):
+    """As another encoding, for the publications whose tags match."""
+
+    def __init__(self, encoding: Encoding, tags: Filter) -> None:
+        self.framing = encoding.framing
+        self._encoding = encoding
+        self._filter = tags
+
+    def join(self, channel: str, events: Sequence[Event], before: Publication | None) -> Any:
+        matches = self._filter.matches
+        kept = [event for event in events if type(event) is not Publication or matches(event.tags)]
+        return self._encoding.join(channel, kept, before) if kept else None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Filtered) and self._encoding is other._encoding and self._filter == other._filter
+
+    def __hash__(self) -> int:
+        return hash((id(self._encoding), self._filter))
+
+
+class Hold(Encoding):
+    """Keeps the events themselves, for a session that is about to join and reads what it missed first."""
+
+    def join(self, channel: str, events: Sequence[Event], before: Publication | None) -> Sequence[Event]:
+        return events
+
+    def push_all(self, batch: Any, receivers: Iterable[Any]) -> None:
+        for receiver in receivers:
+            receiver.extend(batch)
+
+
+class Held(list[Event]):
+    """What happened in a channel while a session was about to join it."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__  # type: ignore[assignment]  # a receiver is itself, whatever it holds
+    __eq__ = object.__eq__
+
+
+HOLD = Hold()
+
+plain = cache(Plain)
+pushes = cache(Pushes)
+deltas = cache(Deltas)
+
+
+def delta_publication(codec: Codec, publication: Publication, before: Publication | None) -> PublicationMessage:
+    """A publication as the difference to ``before`` where that is known, allowed and shorter; else in full.
+
+    In JSON the data is a string, either way: the text of the delta, or that of the whole payload.
+    """
+    message = codec.publication(publication)
+    if publication.removed and not publication.data:
+        return message
+    full = bytes(message.data)
+    if before is not None and publication.delta:
+        delta = make_delta(bytes(codec.data(before.data)), full)
+        if delta is not None and (embedded := codec.embed(delta)) is not None:
+            message.delta = True
+            message.data = embedded
+            return message
+    embedded = codec.embed(full)
+    message.data = NOTHING if embedded is None else embedded
+    return message
+
+
+def frame(framing: Framing, codec: Codec, messages: Sequence[Payload]) -> Any:
+    """Encoded replies as one batch of a transport: as few messages as their size allows."""
+    if len(messages) == 1:
+        return framing.join(messages)
+    joined: list[Payload] = []
+    size = 0
+    group: list[Payload] = []
+    for message in messages:
+        size += size_of(message)
+        if group and size > _MESSAGE_SIZE:
+            joined.append(codec.join(group))
+            group = []
+            size = size_of(message)
+        group.append(message)
+    joined.append(codec.join(group))
+    return framing.join(joined)

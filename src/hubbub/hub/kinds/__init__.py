@@ -1,0 +1,1 @@
+"""Types of channels: what it means to subscribe to one, and to publish."""

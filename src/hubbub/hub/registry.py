@@ -1,0 +1,71 @@
+"""What an app has declared on its hub, before and while it runs."""
+
+from collections.abc import Iterator
+
+from hubbub.auth.base import Auth
+from hubbub.channels import Catalogue
+from hubbub.errors import MethodNotFound, NotAvailable, UsageError
+from hubbub.hub.declaration import Declaration
+from hubbub.hub.handlers import Handler
+from hubbub.hub.kinds.base import Kind
+
+
+class Registry:
+    """Channels, RPC methods and how to know who connects."""
+
+    def __init__(self, auth: Auth | None = None) -> None:
+        self.auth = auth
+        self.catalogue: Catalogue[Declaration] = Catalogue()
+        self.methods: dict[str, Handler] = {}
+        self.on_connect: Handler | None = None
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The types of channels that are declared, each once."""
+        return list(dict.fromkeys(declaration.kind for declaration in self.catalogue))
+
+    @property
+    def handlers(self) -> Iterator[Handler]:
+        """All functions of the app."""
+        if self.on_connect is not None:
+            yield self.on_connect
+        yield from self.methods.values()
+        for declaration in self.catalogue:
+            yield from (one for one in (declaration.on_subscribe, declaration.on_publish) if one is not None)
+
+    @property
+    def needs_connection(self) -> bool:
+        """Whether a function of the app looks at the connection, so that sessions must keep it."""
+        return any(handler.needs_connection for handler in self.handlers)
+
+    def add_method(self, name: str, handler: Handler) -> None:
+        """Declares an RPC method.
+
+        Raises:
+            UsageError: there is one of this name.
+        """
+        if name in self.methods:
+            raise UsageError(f"the RPC method {name!r} is declared already")
+        self.methods[name] = handler
+
+    def method(self, name: str) -> Handler:
+        """The RPC method of a name.
+
+        Raises:
+            NotAvailable: there are no methods.
+            MethodNotFound: there is none of this name.
+        """
+        if not self.methods:
+            raise NotAvailable
+        handler = self.methods.get(name)
+        if handler is None:
+            raise MethodNotFound
+        return handler
+
+    def personal_channels(self, user: str) -> list[str]:
+        """The channels that a user is in from its connect on."""
+        return [
+            declaration.pattern.name({declaration.pattern.parameters[0]: user})
+            for declaration in self.catalogue
+            if declaration.rules.personal
+        ]

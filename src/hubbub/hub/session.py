@@ -1,0 +1,665 @@
+"""One Centrifuge connection: a state machine that the transport calls, with no task and no timer of its own.
+
+Theory of operation. The transport calls in with messages, faults and the end. Commands wait in the inbox and are
+worked off one after the other, in order, by a task that lives only while there are some: so what a command
+awaits (the app's handlers, a broker) holds up this session alone, and an idle session has no task. What the
+session says within one turn of the event loop goes out as one message, except that the answers to connect and
+subscribe go out at once: behind them, publications may come at any moment.
+
+    CONNECTING   nothing but connect is accepted; at the deadline the session is stale
+    CONNECTED    commands are answered
+    REFUSED      connect was answered with an error: the client goes, or is dropped at the deadline
+    ENDED        nothing goes out any more; what the client had sent before it left is still worked off
+"""
+
+import asyncio
+import enum
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec.structs import asdict
+
+from hubbub.auth.base import Grant, Identity
+from hubbub.channels import Who, check_name
+from hubbub.errors import (
+    AlreadySubscribed,
+    BadRequest,
+    ChannelLimit,
+    CommandError,
+    ConnectionExpired,
+    Disconnect,
+    Expired,
+    Forbidden,
+    Goodbye,
+    InsufficientState,
+    InternalError,
+    InvalidToken,
+    LimitExceeded,
+    NoPong,
+    RateExceeded,
+    Restarting,
+    ServerError,
+    SessionEnd,
+    SessionForbidden,
+    SessionRateExceeded,
+    Shutdown,
+    Slow,
+    SlowSession,
+    Stale,
+    SubscriptionExpired,
+    TokenExpired,
+    TooManyRequests,
+    UnknownChannel,
+)
+from hubbub.hub.answers import ANSWERS
+from hubbub.hub.dependencies import ConnectionScope, SessionInfo
+from hubbub.hub.encodings import frame
+from hubbub.hub.handlers import Handler
+from hubbub.hub.kinds.base import Entry
+from hubbub.hub.limits import RateLimit
+from hubbub.hub.subscription import Subscription
+from hubbub.hub.transport import Framing, Transport
+from hubbub.protocol import commands
+from hubbub.protocol.codecs import Codec
+from hubbub.protocol.commands import METHODS, Command
+from hubbub.protocol.events import (
+    Connect,
+    ConnectResult,
+    Error,
+    Push,
+    Reply,
+    Result,
+    Unsubscribe,
+)
+from hubbub.protocol.events import Refresh as RefreshPush
+from hubbub.protocol.events import Subscribe as SubscribePush
+from hubbub.protocol.position import Position
+from hubbub.protocol.publication import Member, Payload, Presence
+from hubbub.protocol.schema import NOTHING
+
+if TYPE_CHECKING:
+    from hubbub.hub.engine import Engine
+
+_log = logging.getLogger("hubbub")
+
+_NO_SUBSCRIPTIONS: dict[str, Subscription] = {}
+_DROP_REFUSED = 5.0
+"""Seconds that a client has to go after its connect was answered with an error."""
+
+
+class State(enum.Enum):
+    CONNECTING = enum.auto()
+    CONNECTED = enum.auto()
+    REFUSED = enum.auto()
+    ENDED = enum.auto()
+
+
+class Link(NamedTuple):
+    """A way to connect: one object for all sessions that come by it."""
+
+    transport: str
+    codec: Codec
+    unidirectional: bool = False
+    """The client only listens: it answers no pings and sends no commands after connect."""
+    emulated: bool = False
+    """The client sends its commands another way, and shows a secret there."""
+    native_pings: bool = False
+    """The transport pings, by a means of its own."""
+
+
+_AS_SESSIONS_SAY: dict[type[Disconnect], type[SessionEnd]] = {
+    Slow: SlowSession,
+    Restarting: Shutdown,
+    RateExceeded: SessionRateExceeded,
+}
+"""What the transports tell, in the words of the protocol."""
+_UNIDIRECTIONAL_ENDS: dict[int, type[SessionEnd]] = {
+    TokenExpired.code: ConnectionExpired,
+    Expired.code: ConnectionExpired,
+    TooManyRequests.code: SessionRateExceeded,
+    Forbidden.code: SessionForbidden,
+}
+"""How a refused connect ends where there are no answers."""
+
+
+@cache
+def _ping(framing: Framing, codec: Codec) -> Any:
+    return framing.join((codec.ping,))
+
+
+class Session:
+    """A connected client that speaks the Centrifuge protocol."""
+
+    __slots__ = (
+        "__weakref__",
+        "_address",
+        "_connected_at",
+        "_connection",
+        "_expire_at",
+        "_inbox",
+        "_link",
+        "_meta",
+        "_out",
+        "_rate",
+        "_state",
+        "_worker",
+        "engine",
+        "id",
+        "info",
+        "ping_payload",
+        "pinged_at",
+        "secret",
+        "subscriptions",
+        "transport",
+        "user",
+    )  # fmt: skip
+
+    def __init__(
+        self, engine: "Engine", link: Link, transport: Transport, address: str, connection: ConnectionScope | None
+    ) -> None:
+        self.engine = engine
+        self.transport = transport
+        self.id = str(uuid.uuid4())
+        self.user = ""
+        self.info: Payload | None = None
+        self.secret = str(uuid.uuid4()) if link.emulated or link.unidirectional else ""
+        self.subscriptions = _NO_SUBSCRIPTIONS
+        self.ping_payload: bytes | None = None
+        self.pinged_at = 0.0
+        self._link = link
+        self._address = address
+        self._connection = connection
+        self._connected_at = engine.wall()
+        self._meta: Mapping[str, Any] | None = None
+        self._expire_at = 0.0
+        self._state = State.CONNECTING
+        self._inbox: list[Command | Disconnect] = []
+        self._out: list[Payload] = []
+        self._worker: asyncio.Task[None] | None = None
+        self._rate: RateLimit | None = None
+        engine.alarms.set(self, engine.loop.time() + engine.settings.stale_timeout)
+
+    # Who it is
+
+    @property
+    def codec(self) -> Codec:
+        """How it speaks."""
+        return self._link.codec
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has connected, and not ended."""
+        return self._state is State.CONNECTED
+
+    def member(self, channel_info: Payload | None) -> Member:
+        """Who it is in a channel."""
+        return Member(self.user, self.id, self.info, channel_info)
+
+    def may(self, who: Who, *, subscribed: bool) -> bool:
+        """Whether it is one of those who may."""
+        return who == "everyone" or (who == "users" and self.user != "") or (who == "subscribers" and subscribed)
+
+    # What the transport calls
+
+    def on_messages(self, messages: Sequence[Payload], count: int, size: int) -> None:
+        if self._state is State.ENDED:
+            return
+        engine = self.engine
+        if engine.settings.message_rate or engine.settings.byte_rate:
+            now = engine.loop.time()
+            if self._rate is None:
+                settings = engine.settings
+                self._rate = RateLimit(settings.message_rate, settings.byte_rate, settings.rate_burst, now)
+            if self._rate.spend(count, size, now) is not None:
+                self.end(SessionRateExceeded())
+                return
+        if self._link.unidirectional and self._state is not State.CONNECTING:
+            return
+        for message in messages:
+            try:
+                self._inbox += self._link.codec.decode(message)
+            except ValueError as error:
+                _log.debug("session %s: %s", self.id, error)
+                self._inbox.append(BadRequest())
+        if len(self._inbox) > engine.settings.max_inbox_messages:
+            self.end(SessionRateExceeded())
+        elif self._inbox and self._worker is None and not self._is_pong():
+            self._worker = engine.loop.create_task(self._work())
+
+    def on_lost(self, goodbye: Goodbye) -> None:
+        self._finish()
+
+    def on_fault(self, fault: Disconnect) -> None:
+        self.end(_AS_SESSIONS_SAY.get(type(fault), lambda: fault)())
+
+    # What the wheel and the alarms call
+
+    def ping(self, payload: bytes) -> None:
+        """Sends the protocol's own ping."""
+        self.transport.push(_ping(self.transport.framing, self._link.codec))
+        if self._link.unidirectional:
+            self.ping_payload = None
+
+    def on_silence(self) -> None:
+        self.end(NoPong())
+
+    def on_alarm(self) -> None:
+        """A deadline has passed: that of the connect, of the connection or of a subscription."""
+        if self._state is State.CONNECTING:
+            self.end(Stale())
+            return
+        if self._state is State.REFUSED:
+            self.transport.abort()
+            return
+        settings = self.engine.settings
+        now = self.engine.wall()
+        grace = 0.0 if self._link.unidirectional else settings.expired_grace
+        if self._expire_at and self._expire_at + grace <= now:
+            self.end(ConnectionExpired())
+            return
+        for channel, subscription in tuple(self.subscriptions.items()):
+            if subscription.expire_at and subscription.expire_at + settings.expired_subscription_grace <= now:
+                if subscription.server_side:
+                    self.end(SubscriptionExpired())
+                    return
+                self.unsubscribe(channel, 2501, "subscription expired")
+        self.set_alarm()
+
+    def set_alarm(self) -> None:
+        settings = self.engine.settings
+        grace = 0.0 if self._link.unidirectional else settings.expired_grace
+        due = [
+            one.expire_at + settings.expired_subscription_grace for one in self.subscriptions.values() if one.expire_at
+        ]
+        if self._expire_at:
+            due.append(self._expire_at + grace)
+        if due:
+            self.engine.alarms.set(self, self.engine.loop.time() + min(due) - self.engine.wall())
+        else:
+            self.engine.alarms.clear(self)
+
+    # Commands
+
+    def _is_pong(self) -> bool:
+        """Deals with the most frequent command of all without a task."""
+        command = self._inbox[0]
+        if len(self._inbox) == 1 and type(command) is Command and not command.id and command.send is None:
+            self._inbox = []
+            self._on_pong()
+            return True
+        return False
+
+    def _on_pong(self) -> None:
+        if self.ping_payload is None or self._state is not State.CONNECTED:
+            self.end(BadRequest())
+        self.ping_payload = None
+
+    async def _work(self) -> None:
+        """Works off the inbox, one command after the other."""
+        try:
+            while self._inbox:
+                command = self._inbox.pop(0)
+                if isinstance(command, Disconnect):
+                    raise command
+                await self._handle(command)
+        except Disconnect as fault:
+            self.end(fault)
+        except Exception:
+            _log.exception("session %s: a command failed", self.id)
+            self.end(ServerError())
+        finally:
+            self._worker = None
+
+    async def _handle(self, command: Command) -> None:
+        method = next((name for name in METHODS if getattr(command, name) is not None), None)
+        if not command.id and command.send is None:
+            self._on_pong()
+            return
+        if method is None or (method == "connect") != (self._state is State.CONNECTING):
+            if self._state is not State.ENDED:
+                raise BadRequest
+            return
+        if self._state is State.ENDED and method not in _WORTH_DOING:
+            return
+        request = getattr(command, method)
+        if method in _OF_A_CHANNEL and not request.channel:
+            raise BadRequest
+        try:
+            if method == "connect":
+                await self._connect(command.id, request)
+            elif method == "subscribe":
+                await self._subscribe(command.id, request)
+            else:
+                self._answer(command.id, method, await ANSWERS[method](self, request))
+        except CommandError as error:
+            self._refuse(command.id, error, connecting=method == "connect")
+        except Disconnect:
+            raise
+        except Exception:
+            _log.exception("session %s: %s failed", self.id, method)
+            self._refuse(command.id, InternalError(), connecting=method == "connect")
+
+    def _refuse(self, number: int, error: CommandError, *, connecting: bool) -> None:
+        if connecting and self._link.unidirectional:
+            raise _UNIDIRECTIONAL_ENDS.get(error.code, ServerError)()
+        self._say(Reply(number, error=Error(error.code, error.message, error.temporary)))
+        if connecting:
+            self._flush()
+            self._state = State.REFUSED
+            self.engine.alarms.set(self, self.engine.loop.time() + _DROP_REFUSED)
+
+    def _answer(self, number: int, method: str, result: Result) -> None:
+        reply = Reply(number)
+        setattr(reply, method, result)
+        self._say(reply)
+
+    async def _connect(self, number: int, request: commands.ConnectRequest) -> None:
+        engine = self.engine
+        identity = await engine.sessions.identify(self, request)
+        self.user, self.info, self._meta = identity.user, identity.info, identity.meta
+        self._expire_at = identity.expire_at
+        if self._state is not State.CONNECTING:
+            return
+        entries = await self._enter_all(identity, request)
+        if self._state is not State.CONNECTING:  # it left meanwhile
+            for entry in entries.values():
+                entry.abandon()
+            return
+        self._state = State.CONNECTED
+        settings = engine.settings
+        result = ConnectResult(
+            client=self.id,
+            version=engine.version,
+            data=self.data(identity.data),
+            ping=0 if self._link.native_pings else max(1, round(settings.session_ping_interval)),
+            pong=not (self._link.native_pings or self._link.unidirectional),
+            session=self.secret,
+            node=engine.node if self._link.emulated else "",
+        )
+        if self._expire_at and not self._link.unidirectional:
+            result.expires, result.ttl = True, self.ttl(self._expire_at)
+        behind: list[Any] = []
+        for channel, entry in entries.items():
+            behind += self._commit(channel, entry, Subscription.SERVER_SIDE)
+            result.subs[channel] = entry.result
+        if self._link.unidirectional:
+            self._say(Reply(push=Push(connect=Connect(**asdict(result)))))
+        else:
+            self._answer(number, "connect", result)
+        self._flush(behind)
+        engine.sessions.admit(self, pinged=not self._link.native_pings)
+        self.set_alarm()
+        for channel in entries:
+            self._announce(channel)
+
+    async def _enter_all(self, identity: Identity, request: commands.ConnectRequest) -> dict[str, Entry]:
+        """Prepares the subscriptions that the server makes at connect."""
+        wanted: dict[str, Grant | None] = {}
+        if self.user:
+            wanted |= dict.fromkeys(self.engine.registry.personal_channels(self.user), Grant())
+        wanted |= identity.subscriptions
+        if self._link.unidirectional:
+            wanted |= {channel: None for channel in request.subs if channel not in wanted}
+        if len(wanted) > self.engine.settings.max_channels_per_session:
+            raise ChannelLimit
+        entries: dict[str, Entry] = {}
+        try:
+            for channel, grant in wanted.items():
+                entry = await self._enter(channel, grant, request.subs.get(channel))
+                if entry is not None:
+                    entries[channel] = entry
+        except BaseException:
+            for entry in entries.values():
+                entry.abandon()
+            raise
+        return entries
+
+    async def _enter(self, channel: str, grant: Grant | None, asked: commands.SubscribeRequest | None) -> Entry | None:
+        """Prepares a server-side subscription; one that was not granted (None) if a client could have it."""
+        asked = asked or commands.SubscribeRequest()
+        request = commands.SubscribeRequest(
+            channel, recover=asked.recover, offset=asked.offset, epoch=asked.epoch, data=asked.data
+        )
+        try:
+            declaration, parameters = self.engine.registry.catalogue.find(channel)
+            check_name(channel, self.engine.settings.max_channel_length)
+            if grant is None:
+                grant = await declaration.admit(self, parameters, request)
+        except UnknownChannel:
+            if grant is None:
+                raise BadRequest from None
+            raise
+        except CommandError:
+            if grant is None:
+                return None
+            raise
+        entry = await declaration.kind.prepare(self, declaration, request, grant)
+        entry.result.data = self.data(grant.data)
+        return entry
+
+    async def _subscribe(self, number: int, request: commands.SubscribeRequest) -> None:
+        channel = request.channel
+        engine = self.engine
+        check_name(channel, engine.settings.max_channel_length)
+        declaration, parameters = engine.registry.catalogue.find(channel)
+        if channel in self.subscriptions:
+            raise AlreadySubscribed
+        if len(self.subscriptions) >= engine.settings.max_channels_per_session:
+            raise LimitExceeded
+        grant = await declaration.kind.admit(self, declaration, parameters, request)
+        if grant.expire_at and grant.expire_at <= engine.wall():
+            raise Expired
+        entry = await declaration.kind.prepare(self, declaration, request, grant)
+        if not self.alive or channel in self.subscriptions:
+            entry.abandon()
+            raise AlreadySubscribed
+        result = entry.result
+        if grant.data is not None:
+            result.data = self.data(grant.data)
+        if entry.subscription is not None and grant.expire_at:
+            result.expires, result.ttl = True, self.ttl(grant.expire_at)
+        behind = self._commit(channel, entry, 0)
+        self._answer(number, "subscribe", result)
+        self._flush(behind)
+        if entry.subscription is not None:
+            if grant.expire_at:
+                self.set_alarm()
+            self._announce(channel)
+
+    def _commit(self, channel: str, entry: Entry, flag: int) -> Sequence[Any]:
+        subscription = entry.subscription
+        if subscription is not None:
+            if self.subscriptions is _NO_SUBSCRIPTIONS:
+                self.subscriptions = {}
+            subscription.flags |= flag
+            self.subscriptions[channel] = subscription
+        return entry.commit()
+
+    def _announce(self, channel: str) -> None:
+        subscription = self.subscriptions.get(channel)
+        if subscription is not None and subscription.announced:
+            presence = Presence(self.member(subscription.channel_info), joined=True)
+            self.engine.begin(self.engine.announce(channel, presence))
+
+    # What commands need
+
+    async def authorize(self, token: str, channel: str) -> Grant:
+        """What a subscription token grants.
+
+        Raises:
+            CommandError: nothing.
+            InvalidToken: it is another's.
+        """
+        if self.engine.registry.auth is None:
+            raise Forbidden
+        return await self.engine.registry.auth.authorize(token, channel, self.user, self.id)
+
+    async def call(
+        self, handler: Handler, path: Mapping[str, str], known: Mapping[str, Any], payload: Payload | None
+    ) -> Any:
+        """Runs a handler of the app."""
+        return await handler(
+            SessionInfo(
+                self.id, self.user, self.info, self._meta, self._link.transport, self.codec.name, self._connected_at
+            ),
+            self._connection,
+            path=path,
+            known=known,
+            payload=payload,
+        )
+
+    def data(self, payload: Payload | None) -> Any:
+        return NOTHING if payload is None else self.codec.data(payload)
+
+    def ttl(self, expire_at: float) -> int:
+        return max(0, int(expire_at - self.engine.wall()))
+
+    # What the hub calls
+
+    async def subscribe(self, channel: str, grant: Grant, since: Position | None = None) -> None:
+        """Subscribes by the will of the server; the client is told by a push.
+
+        Raises:
+            CommandError: that channel cannot be.
+        """
+        if not self.alive or channel in self.subscriptions:
+            return
+        asked = commands.SubscribeRequest()
+        if since is not None:
+            asked = commands.SubscribeRequest(recover=True, offset=since.offset, epoch=since.epoch)
+        entry = await self._enter(channel, grant, asked)
+        assert entry is not None
+        if not self.alive or channel in self.subscriptions:
+            entry.abandon()
+            return
+        result = entry.result
+        try:
+            behind = self._commit(channel, entry, Subscription.SERVER_SIDE)
+        except Disconnect as fault:
+            self.end(fault)
+            return
+        told = SubscribePush(
+            recoverable=result.recoverable, epoch=result.epoch, offset=result.offset, positioned=result.positioned,
+            data=result.data,
+        )  # fmt: skip
+        self._say(Reply(push=Push(channel=channel, subscribe=told)))
+        for publication in result.publications:
+            self._say(Reply(push=Push(channel=channel, pub=publication)))
+        self._flush(behind)
+        if grant.expire_at:
+            self.set_alarm()
+        self._announce(channel)
+
+    def unsubscribe(self, channel: str, code: int = 2000, reason: str = "server unsubscribe") -> None:
+        """Ends a subscription; the client is told by a push."""
+        if self.leave(channel):
+            self._say(Reply(push=Push(channel=channel, unsubscribe=Unsubscribe(code, reason))))
+
+    def lose(self, channel: str) -> None:
+        """Publications of ``channel`` did not arrive here: the client comes back for what it misses."""
+        subscription = self.subscriptions.get(channel)
+        if subscription is not None and subscription.positioned:
+            if subscription.server_side:
+                self.end(InsufficientState())
+            else:
+                self.unsubscribe(channel, 2500, "insufficient state")
+
+    def leave(self, channel: str) -> bool:
+        """Takes the session from a channel; False if it is not there."""
+        subscription = self.subscriptions.pop(channel, None)
+        if subscription is None:
+            return False
+        subscription.declaration.kind.leave(self, channel, subscription)
+        return True
+
+    def refresh(self, identity: Identity) -> None:
+        """Makes a new identity of the same user count.
+
+        Raises:
+            InvalidToken: it is another user's.
+            Expired: it is in the past.
+        """
+        if identity.user != self.user:
+            raise InvalidToken
+        if identity.expire_at and identity.expire_at <= self.engine.wall():
+            raise Expired
+        if identity.info is not None:
+            self.info = identity.info
+        self._expire_at = identity.expire_at
+        self.set_alarm()
+
+    def renew(self, identity: Identity) -> None:
+        """As ``refresh``, by the will of the server; the client is told by a push.
+
+        Raises:
+            Expired: it is in the past.
+        """
+        self.refresh(identity)
+        expires = bool(identity.expire_at)
+        told = RefreshPush(expires=expires, ttl=self.ttl(identity.expire_at) if expires else 0)
+        self._say(Reply(push=Push(refresh=told)))
+
+    def push(self, push: Push) -> None:
+        """Tells the client something that is no answer."""
+        self._say(Reply(push=push))
+
+    # The way out
+
+    def _say(self, reply: Reply) -> None:
+        if self._state is State.ENDED:
+            return
+        self._out.append(self.codec.encode(reply))
+        if len(self._out) == 1:
+            self.engine.loop.call_soon(self._flush)
+
+    def _flush(self, behind: Sequence[Any] = ()) -> None:
+        if self._out:
+            out, self._out = self._out, []
+            self.transport.push(frame(self.transport.framing, self.codec, out))
+        for batch in behind:
+            self.transport.push(batch)
+
+    # The end
+
+    def end(self, fault: Disconnect) -> None:
+        """Disconnects."""
+        if self._state is State.ENDED:
+            return
+        self._flush()
+        self._inbox = []
+        self._finish()
+        self.transport.close(fault.code, fault.reason)
+        if fault.aborts:
+            self.transport.abort()
+        if not isinstance(fault, Shutdown):
+            _log.info("session %s (%s): %d %s", self.id, self._address, fault.code, fault)
+
+    def _finish(self) -> None:
+        if self._state is State.ENDED:
+            return
+        self._state = State.ENDED
+        self._out = []
+        engine = self.engine
+        engine.alarms.clear(self)
+        for channel in tuple(self.subscriptions):
+            self.leave(channel)
+        engine.sessions.dismiss(self, self._address)
+        if self._worker is not None and self._worker is not asyncio.current_task():
+            engine.loop.call_later(engine.settings.leave_grace, self._worker.cancel)
+        if self._connection is not None:
+            engine.begin(self._close(self._connection))
+
+    async def _close(self, connection: ConnectionScope) -> None:
+        if self._worker is not None:
+            await asyncio.wait([self._worker])
+        await connection.aclose()
+
+
+_OF_A_CHANNEL = frozenset(
+    ("subscribe", "unsubscribe", "publish", "presence", "presence_stats", "history", "sub_refresh")
+)
+_WORTH_DOING = frozenset(("publish", "rpc", "send"))
+"""Commands that are worked off though the client has left: they have an effect besides the answer."""

@@ -1,0 +1,161 @@
+"""The live sessions of one hub: who they are, by session, user and secret, and what the server does to them."""
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from hubbub.auth.base import Grant, Identity
+from hubbub.errors import BadRequest, ConnectionLimit, Disconnect, InvalidToken, SessionEnd
+from hubbub.hub.handlers import Handler
+from hubbub.hub.heartbeat import Heartbeat
+from hubbub.protocol.commands import ConnectRequest
+from hubbub.protocol.position import Position
+from hubbub.protocol.schema import NOTHING
+
+if TYPE_CHECKING:
+    from hubbub.hub.engine import Engine
+    from hubbub.hub.session import Session
+
+
+class Sessions:
+    """Sessions from their first byte to their end; those that have connected, by user too."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        settings = engine.settings
+        self._all: set[Session] = set()
+        self._connected: dict[str, Session] = {}
+        self._of_user: dict[str, tuple[Session, ...]] = {}
+        self._of_secret: dict[str, Session] = {}
+        self._heartbeat = Heartbeat(settings.session_ping_interval, settings.session_pong_timeout)
+
+    def __len__(self) -> int:
+        return len(self._connected)
+
+    def __iter__(self) -> Iterator["Session"]:
+        return iter(tuple(self._connected.values()))
+
+    @property
+    def users(self) -> int:
+        """How many users are connected; the anonymous are one."""
+        named = len(self._of_user)
+        return named + (sum(map(len, self._of_user.values())) < len(self._connected))
+
+    # Life
+
+    def open(self, session: "Session") -> None:
+        """Counts in a session that has not connected yet."""
+        self._all.add(session)
+        if session.secret:
+            self._of_secret[session.secret] = session
+
+    def admit(self, session: "Session", *, pinged: bool) -> None:
+        """Counts a session in that has connected, and pings it from now on if it is to be."""
+        self._connected[session.id] = session
+        if session.user:
+            self._of_user[session.user] = (*self._of_user.get(session.user, ()), session)
+        if pinged:
+            self._heartbeat.add(session)
+
+    def dismiss(self, session: "Session", address: str) -> None:
+        """Counts a session out."""
+        self._all.discard(session)
+        self._heartbeat.discard(session)
+        self._connected.pop(session.id, None)
+        if session.user in self._of_user:
+            rest = tuple(one for one in self._of_user[session.user] if one is not session)
+            if rest:
+                self._of_user[session.user] = rest
+            else:
+                del self._of_user[session.user]
+        if session.secret:
+            self._of_secret.pop(session.secret, None)
+        self._engine.admission.leave(address)
+
+    def end_all(self, fault: Disconnect) -> None:
+        """Ends every session."""
+        for session in tuple(self._all):
+            session.on_fault(fault)
+
+    # Who is there
+
+    async def identify(self, session: "Session", request: ConnectRequest) -> Identity:
+        """Who wants to connect: by its token, by the app's own function, or nobody known.
+
+        Raises:
+            CommandError: not now, or not with this token.
+            Disconnect: never.
+        """
+        registry, settings = self._engine.registry, self._engine.settings
+        if request.token and registry.auth is not None:
+            identity = await registry.auth.authenticate(request.token)
+            self._ensure_within_user_limit(identity.user)
+            return identity
+        if registry.on_connect is not None:
+            identity = await self._ask(session, registry.on_connect, request)
+            self._ensure_within_user_limit(identity.user)
+            return identity
+        if request.token:
+            raise InvalidToken
+        if settings.allow_anonymous:
+            return Identity()
+        raise BadRequest
+
+    async def _ask(self, session: "Session", handler: Handler, request: ConnectRequest) -> Identity:
+        data = "null" if request.data is NOTHING else session.codec.payload(request.data)
+        known = {"token": request.token, "name": request.name, "version": request.version}
+        identity = await session.call(handler, {}, known, data)
+        if identity is None:
+            raise BadRequest
+        if not isinstance(identity, Identity):
+            raise TypeError(f"on_connect returned {identity!r}; it must return an Identity, or None to refuse")
+        return identity
+
+    def _ensure_within_user_limit(self, user: str) -> None:
+        limit = self._engine.settings.max_connections_per_user
+        if limit and user and len(self._of_user.get(user, ())) >= limit:
+            raise ConnectionLimit
+
+    def of_user(self, user: str, client: str = "", secret: str = "") -> tuple["Session", ...]:
+        """The sessions of a user: all, or the one of an id or a secret."""
+        return tuple(
+            session
+            for session in self._of_user.get(user, ())
+            if (not client or session.id == client) and (not secret or session.secret == secret)
+        )
+
+    def by_secret(self, secret: str) -> "Session | None":
+        """The session that shows this secret."""
+        return self._of_secret.get(secret)
+
+    def lose(self, channel: str) -> None:
+        """Publications of ``channel`` were lost on their way here."""
+        for session in self:
+            session.lose(channel)
+
+    # What the server does to them
+
+    async def subscribe(
+        self, user: str, channel: str, grant: Grant, since: Position | None = None, client: str = "", secret: str = ""
+    ) -> None:
+        """Subscribes sessions of a user.
+
+        Raises:
+            CommandError: that channel cannot be.
+        """
+        self._engine.registry.catalogue.find(channel)
+        for session in self.of_user(user, client, secret):
+            await session.subscribe(channel, grant, since)
+
+    def unsubscribe(self, user: str, channel: str = "", client: str = "", secret: str = "") -> None:
+        """Takes sessions of a user from a channel, or from all."""
+        for session in self.of_user(user, client, secret):
+            for name in (channel,) if channel else tuple(session.subscriptions):
+                session.unsubscribe(name)
+
+    def disconnect(
+        self, user: str, end: SessionEnd, client: str = "", secret: str = "", spared: Collection[str] = ()
+    ) -> None:
+        """Ends sessions of a user, but for the spared ids."""
+        for session in self.of_user(user, client, secret):
+            if session.id not in spared:
+                session.end(end)

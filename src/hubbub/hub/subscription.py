@@ -1,0 +1,53 @@
+"""One session in one channel, and the step that takes it there."""
+
+from typing import TYPE_CHECKING, Any
+
+from hubbub.protocol.publication import Payload
+
+if TYPE_CHECKING:
+    from hubbub.hub.declaration import Declaration
+
+
+class Subscription:
+    """What a session is in a channel."""
+
+    __slots__ = ("channel_info", "declaration", "expire_at", "flags", "state")
+
+    SERVER_SIDE, POSITIONED, PRESENT, ANNOUNCED = 1, 2, 4, 8
+
+    def __init__(
+        self,
+        declaration: "Declaration",
+        *,
+        channel_info: Payload | None = None,
+        expire_at: float = 0.0,
+        flags: int = 0,
+        state: Any = None,
+    ) -> None:
+        self.declaration = declaration
+        self.channel_info = channel_info
+        self.expire_at = expire_at
+        """Unix seconds; 0 is never."""
+        self.flags = flags
+        self.state = state
+        """What the kind of channel keeps for it."""
+
+    @property
+    def server_side(self) -> bool:
+        """Whether the server made it, so that the client has no object for it."""
+        return bool(self.flags & self.SERVER_SIDE)
+
+    @property
+    def positioned(self) -> bool:
+        """Whether a loss of publications must be told."""
+        return bool(self.flags & self.POSITIONED)
+
+    @property
+    def present(self) -> bool:
+        """Whether the channel's presence has it."""
+        return bool(self.flags & self.PRESENT)
+
+    @property
+    def announced(self) -> bool:
+        """Whether others are told that it came and leaves."""
+        return bool(self.flags & self.ANNOUNCED)

@@ -1,0 +1,62 @@
+"""Where sessions come in: who may at all, and what the handshake says of how they speak."""
+
+import logging
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from hubbub.errors import Refused, Restarting
+from hubbub.hub.admission import ensure_origin_allowed
+from hubbub.hub.dependencies import ConnectionScope
+from hubbub.hub.engine import Engine
+from hubbub.hub.session import Link, Session
+from hubbub.hub.transport import Transport
+
+_log = logging.getLogger("hubbub")
+
+Running = Callable[[], Engine]
+"""Gives the engine of the hub; raises UsageError while it does not run."""
+
+
+def address_of(scope: Scope) -> str:
+    """The peer's address; empty where the server does not know it."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def admit(engine: Engine, scope: Scope) -> str:
+    """Counts a connection in, and gives its address; ``engine.admission.leave`` counts it out.
+
+    Raises:
+        Refused: its page's origin is not allowed, or there are too many connections.
+        Restarting: the hub stops.
+    """
+    address = address_of(scope)
+    headers = Headers(scope=scope)
+    try:
+        ensure_origin_allowed(headers.getlist("origin"), headers.get("host"), engine.settings.allowed_origins)
+        if engine.stopping:
+            raise Restarting("the server stops")
+        engine.admission.enter(address)
+    except (Refused, Restarting) as refused:
+        _log.warning("refused %s to %s: %s", scope["path"], address, refused)
+        raise
+    return address
+
+
+def open_session(engine: Engine, link: Link, transport: Transport, address: str, scope: Scope) -> Session:
+    """A session on a transport that has been accepted."""
+    connection = ConnectionScope(dict(scope)) if engine.registry.needs_connection else None
+    session = Session(engine, link, transport, address, connection)
+    engine.sessions.open(session)
+    return session
+
+
+def query_of(scope: Scope) -> dict[str, str]:
+    """The query parameters, each once."""
+    if not scope["query_string"]:
+        return {}
+    found = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    return {name: values[0] for name, values in found.items()}

@@ -1,0 +1,69 @@
+"""Sessions over WebSocket, on the fast path or on any ASGI server."""
+
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from hubbub.errors import Refused, Restarting
+from hubbub.hub.session import Link
+from hubbub.hub.transport import Transport
+from hubbub.protocol.codecs import JSON, PROTOBUF, UNIDIRECTIONAL
+from hubbub.transports.asgi import AsgiTransport
+from hubbub.transports.entrance import Running, admit, open_session, query_of
+from hubbub.transports.exchange import EXTENSION
+
+_JSON = Link("websocket", JSON)
+_PROTOBUF = Link("websocket", PROTOBUF)
+_JSON_NATIVE = Link("websocket", JSON, native_pings=True)
+_PROTOBUF_NATIVE = Link("websocket", PROTOBUF, native_pings=True)
+_ONE_WAY = Link("uni_websocket", UNIDIRECTIONAL, unidirectional=True)
+_SUBPROTOCOLS = {"centrifuge-json": JSON, "centrifuge-protobuf": PROTOBUF}
+
+
+class WebSocketDoor:
+    """The ASGI app of ``/connection/websocket`` and ``/connection/uni_websocket``."""
+
+    def __init__(self, running: Running, *, unidirectional: bool = False) -> None:
+        self._running = running
+        self._unidirectional = unidirectional
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        engine = self._running()
+        try:
+            address = admit(engine, scope)
+        except (Refused, Restarting):
+            await send({"type": "websocket.close", "code": 1008})  # before the accept: HTTP 403
+            return
+        try:
+            subprotocol = next((name for name in scope["subprotocols"] if name in _SUBPROTOCOLS), None)
+            query = query_of(scope)
+            link = _ONE_WAY if self._unidirectional else _link(subprotocol, query)
+            policy = engine.policy if link.native_pings else engine.session_policy
+            extension = scope.get("extensions", {}).get(EXTENSION)
+            transport: Transport
+            # Compression is left out: messages are small, and clients that compress may send out of order.
+            accept = {"type": "websocket.accept", "subprotocol": subprotocol, "hubbub.deflate": False}
+            if extension is None:
+                websocket = WebSocket(scope, receive, send)
+                transport = AsgiTransport(websocket, policy)
+                await websocket.accept(subprotocol)
+            else:
+                transport = extension["transport"]
+                await send(accept)
+        except BaseException:
+            engine.admission.leave(address)
+            raise
+        session = open_session(engine, link, transport, address, scope)
+        transport.attach(session, policy)
+        if self._unidirectional and "cf_connect" in query:
+            session.on_messages((query["cf_connect"],), 1, 0)
+        if engine.stopping:
+            session.on_fault(Restarting("the server restarts: come back in a moment"))
+        await transport.serve()
+
+
+def _link(subprotocol: str | None, query: dict[str, str]) -> Link:
+    native = query.get("cf_ws_frame_ping_pong") == "true"
+    protobuf = subprotocol == "centrifuge-protobuf" or "protobuf" in (query.get("format"), query.get("cf_protocol"))
+    if protobuf:
+        return _PROTOBUF_NATIVE if native else _PROTOBUF
+    return _JSON_NATIVE if native else _JSON

@@ -1,0 +1,386 @@
+"""The user's plain functions: what each parameter is given, and what is told when it cannot be."""
+
+import enum
+import functools
+import threading
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import pytest
+from fastapi import Depends, HTTPException, WebSocketException
+from pydantic import BaseModel, Field
+from tests.clock import Clock
+from tests.hub.connections import ANNA, connected
+
+from hubbub.errors import CommandError, Forbidden, ForceDisconnect, InvalidRequest, Unauthorized, UsageError
+from hubbub.hub.dependencies import SessionInfo
+from hubbub.hub.handlers import Handler
+from hubbub.protocol.publication import Json
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+
+class Message(BaseModel):
+    text: str
+    stars: int = 0
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+Function = Callable[..., Any]
+
+
+# The parameters of the channel's pattern
+
+
+def test_a_function_without_parameters_is_called(clock: Clock) -> None:
+    async def ping() -> str:
+        """Is anybody there?"""
+        return "pong"
+
+    assert clock.run(Handler(ping)(ANNA)) == "pong"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text", "value"),
+    [
+        (str, "lobby", "lobby"),
+        (Any, "lobby", "lobby"),
+        (int, "42", 42),
+        (int | None, "42", 42),
+        (uuid.UUID, "12345678-1234-5678-1234-567812345678", uuid.UUID("12345678-1234-5678-1234-567812345678")),
+        (Literal["a", "b"], "b", "b"),
+        (Color, "red", Color.RED),
+        (Annotated[str, Field(max_length=5)], "lobby", "lobby"),
+    ],
+)
+def test_a_parameter_of_the_pattern_is_converted_to_its_annotation(
+    clock: Clock, annotation: Any, text: str, value: Any
+) -> None:
+    async def enter(room: annotation) -> Any:
+        return room
+
+    assert clock.run(Handler(enter, path=["room"])(ANNA, path={"room": text})) == value
+
+
+def test_a_parameter_of_the_pattern_without_annotation_is_text(clock: Clock) -> None:
+    async def enter(room) -> str:  # type: ignore[no-untyped-def]
+        return repr(room)
+
+    assert clock.run(Handler(enter, path=["room"])(ANNA, path={"room": "42"})) == "'42'"
+
+
+def test_a_parameter_of_the_pattern_that_does_not_fit_is_named_and_not_repeated(clock: Clock) -> None:
+    async def enter(room: int) -> None: ...
+
+    with pytest.raises(InvalidRequest) as caught:
+        clock.run(Handler(enter, path=["room"])(ANNA, path={"room": "lobby"}))
+    assert caught.value.code == 107
+    assert caught.value.message.startswith("room: Input should be a valid integer")
+    assert "lobby" not in caught.value.message
+
+
+def test_a_handler_may_leave_out_what_it_does_not_need(clock: Clock) -> None:
+    async def enter(seat: int) -> int:
+        return seat
+
+    handler = Handler(enter, path=["room", "seat"], known={"channel": str}, message=True)
+    assert clock.run(handler(ANNA, path={"room": "a", "seat": "3"}, known={"channel": "a:3"}, payload="{}")) == 3
+
+
+# What the event knows, and who asks
+
+
+def test_what_the_event_knows_is_given_by_name_as_it_is(clock: Clock) -> None:
+    async def connect(data: Any, token: str) -> Any:
+        return token, data
+
+    handler = Handler(connect, known={"token": str, "data": Any})
+    data = object()
+    assert clock.run(handler(ANNA, known={"token": "t", "data": data})) == ("t", data)
+
+
+def test_a_session_info_is_who_asks(clock: Clock) -> None:
+    async def rooms(me: SessionInfo, again: Annotated[SessionInfo, "the same"]) -> Any:
+        return me, again
+
+    handler = Handler(rooms)
+    assert clock.run(handler(ANNA)) == (ANNA, ANNA)
+    assert not handler.needs_connection
+
+
+def test_an_annotation_may_be_a_string(clock: Clock) -> None:
+    async def enter(room: "int", me: "SessionInfo", message: "Message") -> "Any":
+        return room, me.user, message.text
+
+    handler = Handler(enter, path=["room"], message=True)
+    assert clock.run(handler(ANNA, path={"room": "1"}, payload='{"text": "hi"}')) == (1, "anna", "hi")
+
+
+# The message
+
+
+@pytest.mark.parametrize("payload", ['{"text": "hi"}', b'{"text": "hi"}', Json('{"text": "hi"}')])
+def test_a_message_is_validated_by_its_annotation(clock: Clock, payload: str | bytes) -> None:
+    async def publish(message: Message) -> Message:
+        return message
+
+    assert clock.run(Handler(publish, message=True)(ANNA, payload=payload)) == Message(text="hi")
+
+
+def test_a_message_may_be_any_type_that_pydantic_knows(clock: Clock) -> None:
+    async def publish(message: list[int]) -> list[int]:
+        return message
+
+    assert clock.run(Handler(publish, message=True)(ANNA, payload="[1, 2]")) == [1, 2]
+
+
+def test_a_message_without_annotation_is_what_its_json_says(clock: Clock) -> None:
+    async def any_(message: Any) -> Any:
+        return message
+
+    async def bare(message):  # type: ignore[no-untyped-def]
+        return message
+
+    for function in (any_, bare):
+        assert clock.run(Handler(function, message=True)(ANNA, payload='{"a": [1, null]}')) == {"a": [1, None]}
+
+
+@pytest.mark.parametrize("payload", ["nope", b"\xff", "[1", '{"a": '])
+@pytest.mark.parametrize("annotation", [Any, Message])
+def test_what_is_no_json_is_invalid(clock: Clock, payload: str | bytes, annotation: Any) -> None:
+    async def publish(message: annotation) -> None: ...
+
+    with pytest.raises(InvalidRequest) as caught:
+        clock.run(Handler(publish, message=True)(ANNA, payload=payload))
+    assert caught.value.message.startswith("message: Invalid JSON: ")
+
+
+def test_not_a_number_is_no_json(clock: Clock) -> None:
+    async def publish(message: Any) -> None: ...
+
+    with pytest.raises(InvalidRequest, match=r"^message: Invalid JSON: "):
+        clock.run(Handler(publish, message=True)(ANNA, payload="[NaN]"))
+
+
+@pytest.mark.parametrize(("payload", "expected"), [(b"\x00\xff", b"\x00\xff"), ('"ä"', '"ä"'.encode()), (b"", b"")])
+def test_a_message_of_bytes_is_given_as_it_came(clock: Clock, payload: str | bytes, expected: bytes) -> None:
+    async def publish(message: bytes) -> bytes:
+        return message
+
+    assert clock.run(Handler(publish, message=True)(ANNA, payload=payload)) == expected
+
+
+def test_a_message_that_does_not_fit_names_the_fields(clock: Clock) -> None:
+    async def publish(message: Message) -> None: ...
+
+    with pytest.raises(InvalidRequest) as caught:
+        clock.run(Handler(publish, message=True)(ANNA, payload='{"stars": "many"}'))
+    assert caught.value.message == (
+        "text: Field required; stars: Input should be a valid integer, unable to parse string as an integer"
+    )
+
+
+@pytest.mark.parametrize("payload", [None, "", b"", "null", b"null"])
+def test_no_message_is_the_default(clock: Clock, payload: str | bytes | None) -> None:
+    async def rooms(page: int = 1) -> int:
+        return page
+
+    handler = Handler(rooms, message=True)
+    assert clock.run(handler(ANNA, payload=payload)) == 1
+    assert clock.run(handler(ANNA, payload="2")) == 2
+
+
+@pytest.mark.parametrize(("annotation", "payload"), [(int, None), (int, ""), (Any, b""), (bytes, None)])
+def test_no_message_where_there_is_no_default_is_invalid(clock: Clock, annotation: Any, payload: Any) -> None:
+    async def rooms(page: annotation) -> None: ...
+
+    with pytest.raises(InvalidRequest, match=r"^page: Field required$"):
+        clock.run(Handler(rooms, message=True)(ANNA, payload=payload))
+
+
+def test_null_is_a_message_where_there_is_no_default(clock: Clock) -> None:
+    async def rooms(page: int | None) -> Any:
+        return page
+
+    assert clock.run(Handler(rooms, message=True)(ANNA, payload="null")) is None
+
+
+def test_a_message_that_does_not_fit_costs_no_dependency(clock: Clock) -> None:
+    opened: list[str] = []
+
+    async def database() -> None:
+        opened.append("database")
+
+    async def publish(message: Message, db: Annotated[None, Depends(database)]) -> None: ...
+
+    handler = Handler(publish, message=True)
+    with pytest.raises(InvalidRequest):
+        clock.run(handler(ANNA, connected(), payload="{}"))
+    assert opened == []
+    clock.run(handler(ANNA, connected(), payload='{"text": "hi"}'))
+    assert opened == ["database"]
+
+
+# How it is called
+
+
+def test_a_sync_function_runs_in_a_thread(clock: Clock) -> None:
+    def where(message: int) -> tuple[int, int]:
+        return message, threading.get_ident()
+
+    message, thread = clock.run(Handler(where, message=True)(ANNA, payload="7"))
+    assert message == 7
+    assert thread != threading.get_ident()
+
+
+class Greeter:
+    async def greet(self, message: str) -> str:
+        return f"{message}, {type(self).__name__}"
+
+    __call__ = greet
+
+
+def decorated(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(function)
+    def wrapper(**arguments: Any) -> Awaitable[Any]:
+        return function(**arguments)
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    "function",
+    [Greeter().greet, Greeter(), functools.partial(Greeter.greet, Greeter()), decorated(Greeter().greet)],
+    ids=["method", "instance", "partial", "decorated"],
+)
+def test_whatever_is_called_like_an_async_function_is_awaited(clock: Clock, function: Function) -> None:
+    handler = Handler(function, message=True)
+    assert clock.run(handler(ANNA, payload='"hello"')) == "hello, Greeter"
+    assert handler.function is function
+
+
+@pytest.mark.parametrize("error", [Forbidden("not you"), ForceDisconnect(), CommandError("x", code=1234), ValueError()])
+def test_what_a_function_raises_passes(clock: Clock, error: Exception) -> None:
+    async def publish() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        clock.run(Handler(publish)(ANNA))
+    assert caught.value is error
+
+
+def test_a_refusal_in_words_of_fastapi_is_one_of_the_protocol(clock: Clock) -> None:
+    raised: list[Exception] = [HTTPException(401, "who?"), WebSocketException(1008, "members only")]
+
+    async def publish() -> None:
+        raise raised[0]
+
+    handler = Handler(publish)
+    with pytest.raises(Unauthorized, match=r"^who\?$") as caught:
+        clock.run(handler(ANNA))
+    assert caught.value.__cause__ is raised.pop(0)
+    with pytest.raises(Forbidden, match=r"^members only$"):
+        clock.run(handler(ANNA))
+
+
+def test_a_failure_in_words_of_fastapi_passes(clock: Clock) -> None:
+    def publish() -> None:
+        raise HTTPException(503, "the database is away")
+
+    with pytest.raises(HTTPException):
+        clock.run(Handler(publish)(ANNA))
+
+
+# What is told at the declaration
+
+
+def three(room: str, message: Message, other: Message) -> None: ...
+
+
+def typo(rom: str) -> None: ...
+
+
+def many(*messages: Message) -> None: ...
+
+
+def named(**messages: Message) -> None: ...
+
+
+def nameless(message: Message, /) -> None: ...
+
+
+def generator(message: Message) -> Iterator[None]:
+    yield
+
+
+async def async_generator(message: Message) -> AsyncIterator[None]:
+    yield
+
+
+def hidden(price: "Decimal") -> None: ...
+
+
+def strange(clock: Clock) -> None: ...
+
+
+def strange_path(room: Clock) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (three, ["'message' and 'other'", "can be the message", "'room', 'channel'", "Depends"]),
+        (many, [r"'\*messages: ", "one by one"]),
+        (named, [r"'\*\*messages: ", "one by one"]),
+        (nameless, ["'message: ", "one by one"]),
+        (generator, ["yields", "returns one value"]),
+        (async_generator, ["yields", "returns one value"]),
+        (hidden, ["'Decimal'", "TYPE_CHECKING"]),
+        (strange, ["'clock'", "annotate it with a model"]),
+        (strange_path, ["'room'", "annotate it with a model"]),
+    ],
+)
+def test_what_cannot_work_is_said_at_the_declaration(function: Function, words: list[str]) -> None:
+    with pytest.raises(UsageError, match=f"^{function.__name__}.*" + ".*".join(words)):
+        Handler(function, path=["room"], known=["channel"], message=True)
+
+
+def test_a_parameter_that_nothing_gives_is_said_at_the_declaration() -> None:
+    with pytest.raises(UsageError, match=r"^typo: nothing gives 'rom'; by name it is given 'room'; .*SessionInfo"):
+        Handler(typo, path=["room"])
+    with pytest.raises(UsageError, match="by name it is given nothing"):
+        Handler(typo)
+
+
+# What documentation is made of
+
+
+def test_a_handler_tells_what_documentation_is_made_of() -> None:
+    async def moderate(room: str, message: Message) -> list[Message]:
+        """Keeps the tone.
+
+        With care.
+        """
+        return [message]
+
+    handler = Handler(moderate, path=["room"], message=True)
+    assert handler.function is moderate
+    assert handler.doc == "Keeps the tone.\n\nWith care."
+    assert (handler.message_type, handler.return_type) == (Message, list[Message])
+    assert not handler.needs_connection
+
+
+def test_a_handler_that_says_nothing_of_itself_tells_so() -> None:
+    def bare(message):  # type: ignore[no-untyped-def]
+        pass
+
+    def empty() -> None: ...
+
+    handler = Handler(bare, message=True)
+    assert (handler.doc, handler.message_type, handler.return_type) == ("", Any, Any)
+    assert (Handler(empty).message_type, Handler(empty).return_type) == (None, None)
