@@ -53,6 +53,7 @@ class Connection(ABC):
         self.opened: Answer = {}
         self.facts: dict[str, str] = {}
         self.barriers = 0
+        self.owed = 0
         self.changed = asyncio.Event()
         self.reader: asyncio.Task[None] | None = None
 
@@ -86,12 +87,18 @@ class Connection(ABC):
         """Takes one message as it came."""
         if text == "{}":
             self.pings += 1
+            self.owed += self.step.answers_pings and not self.step.transport.startswith("uni_")
         elif text.startswith(f'{{"id":{BARRIER},'):
             self.barriers += 1
         else:
             self._learn(text)
             self.messages.append(text)
         self.changed.set()
+
+    async def _answer_pings(self) -> None:
+        while self.owed:
+            self.owed -= 1
+            await self.send(b"\x00" if self.step.protobuf else "{}")
 
     def _learn(self, text: str) -> None:
         try:
@@ -166,6 +173,7 @@ class WebSocket(Connection):
         try:
             while True:
                 self._take(await socket.recv())
+                await self._answer_pings()
         except ConnectionClosed as closed:
             if closed.rcvd is None:
                 self.end({"code": 1006, "reason": ""})
@@ -247,6 +255,7 @@ class Stream(Connection):
                 self.opened["preamble"] = rest[:2].decode()
                 rest = rest[2:]
             rest = self._messages(rest)
+            await self._answer_pings()
             if rest and self.step.protobuf:
                 self.receive("*a chunk ends within a message*")
         if rest:

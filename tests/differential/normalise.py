@@ -6,12 +6,12 @@ Replaced, in order of appearance within a scenario, so that equal things stay eq
 - non-empty epochs: ``epoch-1`` …
 - the version of the server in a connect result or push: ``version``
 - ``time`` in milliseconds: ``"time"``
-- a ``ttl`` above ten seconds: rounded up to the next ten; above a hundred days: ``"ttl-long"``
+- a ``ttl``: rounded up to the next ten seconds; above a hundred days: ``"ttl-long"``
 - of a node of ``info``: every value but not the keys; the metrics have no order and are left out.
 
 Not compared:
 
-- the order of keys in maps, which the reference writes in a random order: ``presence``, ``subs``, ``tags``, ``channels``;
+- the order of keys in maps, random in the reference: ``presence``, ``subs``, ``tags``, ``channels``;
 - where, within one step, the reply to a publish stands among the other messages of its connection: it is put last;
 - where, within one step, join and leave pushes stand on a connection: they are put at the end, sorted - but one that
   comes before the reply that subscribes to its channel is reported as ``early``;
@@ -32,6 +32,7 @@ RAW = ("data", "conn_info", "chan_info", "params", "stream_data")
 
 LONG = 100 * 86400
 MOVED_LAST = re.compile(r'\{"id":\d+,"publish":')
+SUBSCRIBED = re.compile(r'\{"id":\d+,"subscribe":')
 MOVED_SORTED = re.compile(r'\{(?:"push":\{)?"channel":"((?:[^"\\]|\\.)*)","(?:join|leave)":')
 
 
@@ -106,8 +107,8 @@ class Normaliser:
             parts.append(node.text[at : child.start - node.start] + self._node(child, inner))
             at = child.end - node.start
         if key in MAPS and node.kind == "object" and len(parts) > 1:
-            members = sorted(part.lstrip("{,") for part in parts)
-            return "{" + ",".join(self._renamed(member) for member in members) + node.text[at:]
+            members = sorted(self._renamed(part.lstrip("{,")) for part in parts)
+            return "{" + ",".join(members) + node.text[at:]
         return self._renamed("".join(parts) + node.text[at:])
 
     def _renamed(self, text: str) -> str:
@@ -115,7 +116,9 @@ class Normaliser:
 
     def _info(self, node: Node, path: str) -> str:
         if node.kind == "object" and path.endswith("]"):
-            return "{" + ",".join(f'"{name}":' + self._info(child, f"{path}.{name}") for name, child in node.members) + "}"
+            return (
+                "{" + ",".join(f'"{name}":' + self._info(child, f"{path}.{name}") for name, child in node.members) + "}"
+            )
         if path.endswith(".metrics"):
             return '"metrics"'
         if node.kind == "object":
@@ -129,26 +132,22 @@ class Normaliser:
             return '"version"'
         if key == "time" and text.isdigit():
             return '"time"'
-        if key == "ttl" and text.isdigit() and int(text) > 10:
+        if key == "ttl" and text.isdigit():
             return '"ttl-long"' if int(text) > LONG else str(-(-int(text) // 10) * 10)
         return text
 
     def _early(self, name: str, texts: list[str]) -> list[str]:
-        """Join and leave pushes that come before the reply to the subscribe, in the same step."""
-        replies = {channel: at for at, text in enumerate(texts) for channel in _subscribed_by(text)}
+        """Joins and leaves of a channel not heard of before that come before the reply to a subscribe, in one step."""
+        last = max((at for at, text in enumerate(texts) if SUBSCRIBED.match(text)), default=-1)
+        known = self.subscribed.setdefault(name, set())
         found = []
         for at, text in enumerate(texts):
             moved = MOVED_SORTED.match(text)
-            if moved and at < replies.get("*", -1) and moved.group(1) not in self.subscribed.get(name, set()):
+            if moved and at < last and moved.group(1) not in known:
                 found.append(f"{name}: {text}")
             elif moved:
-                self.subscribed.setdefault(name, set()).add(moved.group(1))
+                known.add(moved.group(1))
         return found
-
-
-def _subscribed_by(text: str) -> list[str]:
-    """A subscribe reply does not name its channel: any join of a channel not seen before must follow one."""
-    return ["*"] if re.match(r'\{"id":\d+,"subscribe":', text) else []
 
 
 def _ordered(texts: list[str]) -> list[str]:

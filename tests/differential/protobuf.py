@@ -19,8 +19,8 @@ MESSAGES = {
     "Empty": "",
     "Error": "code:u:1 message:s:2 temporary:?:3",
     "EmulationRequest": "node:s:1 session:s:2 data:b:3",
-    "Push": "id:u:1 channel:s:2 pub:Publication:4 join:Join:5 leave:Join:6 unsubscribe:Unsubscribe:7 message:SendRequest:8"
-    " subscribe:Subscribe:9 connect:Connect:10 disconnect:Disconnect:11 refresh:Refresh:12",
+    "Push": "id:u:1 channel:s:2 pub:Publication:4 join:Join:5 leave:Join:6 unsubscribe:Unsubscribe:7"
+    " message:SendRequest:8 subscribe:Subscribe:9 connect:Connect:10 disconnect:Disconnect:11 refresh:Refresh:12",
     "ClientInfo": "user:s:1 client:s:2 conn_info:b:3 chan_info:b:4",
     "Publication": "data:b:4 info:ClientInfo:5 offset:u:6 tags:%s:7 delta:?:8 time:u:9 channel:s:10 key:s:11"
     " removed:?:12 score:z:13 epoch:s:14 prev_data:b:15 version:u:16",
@@ -36,10 +36,11 @@ MESSAGES = {
     " session:s:9 node:s:10 time:u:11 flag:u:12",
     "RefreshRequest": "token:s:1",
     "RefreshResult": "client:s:1 version:s:2 expires:?:3 ttl:u:4",
-    "SubscribeRequest": "channel:s:1 token:s:2 recover:?:3 epoch:s:6 offset:u:7 data:b:8 positioned:?:9 recoverable:?:10"
-    " join_leave:?:11 delta:s:12 tf:FilterNode:13 flag:u:14 type:u:15 phase:u:16 cursor:s:17 limit:u:18 asc:?:19",
-    "SubscribeResult": "expires:?:1 ttl:u:2 recoverable:?:3 epoch:s:6 *publications:Publication:7 recovered:?:8 offset:u:9"
-    " positioned:?:10 data:b:11 was_recovering:?:12 delta:?:13 id:u:14 type:u:15 phase:u:16 cursor:s:17"
+    "SubscribeRequest": "channel:s:1 token:s:2 recover:?:3 epoch:s:6 offset:u:7 data:b:8 positioned:?:9"
+    " recoverable:?:10 join_leave:?:11 delta:s:12 tf:FilterNode:13 flag:u:14 type:u:15 phase:u:16 cursor:s:17"
+    " limit:u:18 asc:?:19",
+    "SubscribeResult": "expires:?:1 ttl:u:2 recoverable:?:3 epoch:s:6 *publications:Publication:7 recovered:?:8"
+    " offset:u:9 positioned:?:10 data:b:11 was_recovering:?:12 delta:?:13 id:u:14 type:u:15 phase:u:16 cursor:s:17"
     " *state:Publication:18 publish_debounce:u:19",
     "SubRefreshRequest": "channel:s:1 token:s:2 type:u:3 *track:TrackBatch:4 *untrack:s:5",
     "TrackBatch": "signature:s:1 *items:KeyedItem:2",

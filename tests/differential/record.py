@@ -101,7 +101,9 @@ def main() -> None:
     recording.update(fresh)
     kept = {scenario.name: recording[scenario.name] for scenario in SCENARIOS if scenario.name in recording}
     options.output.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-    late = [f"{name} step[{n}]: {s['late']}" for name, steps in fresh.items() for n, s in enumerate(steps) if "late" in s]
+    late = [
+        f"{name} step[{n}]: {s['late']}" for name, steps in fresh.items() for n, s in enumerate(steps) if "late" in s
+    ]
     early = [f"{name} step[{n}]: {s['early']}" for name, ss in fresh.items() for n, s in enumerate(ss) if "early" in s]
     print(f"{len(fresh)} scenarios", *late, *early, sep="\n")
 

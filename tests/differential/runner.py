@@ -80,7 +80,7 @@ class Play:
         elif isinstance(step, Backend):
             self.backend.body = step.body
         elif isinstance(step, AwaitBackend):
-            seen["backend"] = await self.backend.request(step.channel, step.within * self.patience)
+            seen["backend"] = await self.backend.request(step.text, step.within * self.patience)
 
     async def _open(self, step: Open) -> None:
         body = self._filled(step.body)
@@ -170,5 +170,3 @@ async def play(scenario: Scenario, base: str, backend: PollBackend) -> list[Seen
     """What the server showed at each step of the scenario."""
     async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
         return await Play(scenario, base, client, backend).run()
-
-

@@ -41,6 +41,7 @@ class Open(Step):
     subprotocols: tuple[str, ...] = ()
     extensions: bool = False
     protobuf: bool = False
+    answers_pings: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,9 @@ class Backend(Step):
 
 @dataclass(frozen=True)
 class AwaitBackend(Step):
-    """Waits for the next request to the backend, and records it."""
+    """Waits for a request to the backend that has this text, and records it."""
 
-    channel: str
+    text: str
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from .scenes import (
     calling,
+    configured,
     connecting,
     dispatching,
     mapping,
@@ -28,6 +29,7 @@ SCENARIOS = [
     *protobuf_variant.SCENARIOS,
     *mapping.SCENARIOS,
     *polling.SCENARIOS,
+    *configured.SCENARIOS,
 ]
 
 assert len({scenario.name for scenario in SCENARIOS}) == len(SCENARIOS), "every scenario has its own name"

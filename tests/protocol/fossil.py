@@ -11,7 +11,7 @@ SIZE = re.compile(rb"([0-9A-Z_a-z~]+)\n")
 class Copy(NamedTuple):
     """So many bytes of the base, from an offset on."""
 
-    count: int
+    size: int
     offset: int
 
 
@@ -66,9 +66,9 @@ def apply_delta(base: bytes, delta: bytes) -> bytes:
     parts: list[bytes] = []
     for segment in segments:
         if isinstance(segment, Copy):
-            if segment.offset + segment.count > len(base):
+            if segment.offset + segment.size > len(base):
                 raise ValueError(f"{segment} is not in the base")
-            parts.append(base[segment.offset : segment.offset + segment.count])
+            parts.append(base[segment.offset : segment.offset + segment.size])
         else:
             parts.append(segment)
     target = b"".join(parts)

@@ -207,7 +207,9 @@ def test_filters_that_differ_are_not_equal() -> None:
 @pytest.mark.parametrize("node", all_different(), ids=str)
 def test_a_filter_cannot_be_changed(node: Node) -> None:
     parsed = Filter.parse(node)
-    for name in type(parsed).__slots__:
+    fields = vars(type(parsed))["__slots__"]
+    assert fields
+    for name in fields:
         with pytest.raises(AttributeError):
             setattr(parsed, name, "x")
 
@@ -239,7 +241,7 @@ def test_changing_what_was_sent_does_not_change_the_filter() -> None:
         (tag("a", "", "x"), "no comparison is called ''"),
         (Node(key="a", cmp="eq", val="x", vals=["y"]), "the comparison 'eq' has no use for 'vals'"),
         (Node(key="a", cmp="in", vals=["x"], val="y"), "the comparison 'in' has no use for 'val'"),
-        (Node(key="a", cmp="in", val="y"), "the comparison 'in' needs 'vals'|the comparison 'in' has no use for 'val'"),
+        (Node(key="a", cmp="in", val="y"), "the comparison 'in' has no use for 'val'"),
         (tag("a", "ex", "x"), "the comparison 'ex' has no use for 'val'"),
         (Node(key="a", cmp="nex", vals=["x"]), "the comparison 'nex' has no use for 'vals'"),
         (both(YES, either(NEVER, no(tag("a", "eq")))), "the comparison 'eq' needs 'val', and it may not be empty"),

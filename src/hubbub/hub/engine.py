@@ -123,11 +123,12 @@ class Engine:
             client.on_fault(fault)
         self.sessions.end_all(fault)
 
-    def begin(self, chore: Awaitable[None]) -> None:
+    def begin(self, chore: Awaitable[None]) -> asyncio.Future[None]:
         """Runs ``chore`` beside the rest; ``stop`` awaits it, and its failure is logged."""
         task = asyncio.ensure_future(chore)
         self._chores.add(task)
         task.add_done_callback(self._finish)
+        return task
 
     def _finish(self, chore: asyncio.Future[None]) -> None:
         self._chores.discard(chore)

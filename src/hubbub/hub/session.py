@@ -86,6 +86,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("hubbub")
 
 _NO_SUBSCRIPTIONS: dict[str, Subscription] = {}
+_NO_DEPARTURES: dict[str, asyncio.Future[None]] = {}
 _DROP_REFUSED = 5.0
 """Seconds that a client has to go after its connect was answered with an error."""
 
@@ -138,6 +139,7 @@ class Session:
         "_address",
         "_connected_at",
         "_connection",
+        "_departing",
         "_expire_at",
         "_inbox",
         "_link",
@@ -180,6 +182,7 @@ class Session:
         self._out: list[Payload] = []
         self._worker: asyncio.Task[None] | None = None
         self._rate: RateLimit | None = None
+        self._departing = _NO_DEPARTURES
         engine.alarms.set(self, engine.loop.time() + engine.settings.stale_timeout)
 
     # Who it is
@@ -447,6 +450,8 @@ class Session:
         declaration, parameters = engine.registry.catalogue.find(channel)
         if channel in self.subscriptions:
             raise AlreadySubscribed
+        if channel in self._departing:  # or the end of that would be the end of this
+            await asyncio.wait([self._departing[channel]])
         if len(self.subscriptions) >= engine.settings.max_channels_per_session:
             raise LimitExceeded
         grant = await declaration.kind.admit(self, declaration, parameters, request)
@@ -530,6 +535,8 @@ class Session:
         asked = commands.SubscribeRequest()
         if since is not None:
             asked = commands.SubscribeRequest(recover=True, offset=since.offset, epoch=since.epoch)
+        if channel in self._departing:
+            await asyncio.wait([self._departing[channel]])
         entry = await self._enter(channel, grant, asked)
         assert entry is not None
         if not self.alive or channel in self.subscriptions:
@@ -572,8 +579,17 @@ class Session:
         subscription = self.subscriptions.pop(channel, None)
         if subscription is None:
             return False
-        subscription.declaration.kind.leave(self, channel, subscription)
+        rest = subscription.declaration.kind.leave(self, channel, subscription)
+        if rest is not None:
+            if self._departing is _NO_DEPARTURES:
+                self._departing = {}
+            self._departing[channel] = departing = self.engine.begin(rest)
+            departing.add_done_callback(lambda done: self._depart(channel, done))
         return True
+
+    def _depart(self, channel: str, departed: "asyncio.Future[None]") -> None:
+        if self._departing.get(channel) is departed:
+            del self._departing[channel]
 
     def refresh(self, identity: Identity) -> None:
         """Makes a new identity of the same user count.

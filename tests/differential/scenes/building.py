@@ -3,8 +3,8 @@
 import json
 from collections.abc import Mapping
 
-from ..scenario import Open, Scenario, Send, Step
-from ..tokens import user
+from tests.differential.scenario import Open, Scenario, Send, Step
+from tests.differential.tokens import user
 
 CONNECT = '{"id":1,"connect":{}}'
 """Anonymous."""
@@ -28,7 +28,9 @@ def conversation(name: str, *frames: str | bytes, connect: str = CONNECT) -> Sce
     return Scenario(name, (*joined("a", connect), *(Send("a", frame) for frame in frames)))
 
 
-def each(theme: str, frames: Mapping[str, str | bytes | tuple[str | bytes, ...]], connect: str = CONNECT) -> list[Scenario]:
+def each(
+    theme: str, frames: Mapping[str, str | bytes | tuple[str | bytes, ...]], connect: str = CONNECT
+) -> list[Scenario]:
     """One scenario per entry, on a connection that is connected."""
     return [
         conversation(f"{theme}: {name}", *(frame if isinstance(frame, tuple) else (frame,)), connect=connect)

@@ -1,7 +1,8 @@
 """Outcomes of connect: tokens, anonymous connections, server-side subscriptions, and the handshake."""
 
-from ..scenario import After, Http, Open, Scenario, Send
-from ..tokens import FAR, PAST, sign, user
+from tests.differential.scenario import After, Http, Open, Scenario, Send
+from tests.differential.tokens import FAR, PAST, sign, user
+
 from .building import CONNECT, command, first, joined
 
 UPGRADE = {

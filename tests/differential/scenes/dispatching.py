@@ -1,6 +1,7 @@
 """What becomes of a frame: the envelope of commands, valid and broken."""
 
-from ..scenario import Open, Scenario, Send
+from tests.differential.scenario import Open, Scenario, Send
+
 from .building import CONNECT, conversation, each, first, joined
 
 SUB = '"subscribe":{"channel":"plain:x"}'

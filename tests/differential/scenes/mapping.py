@@ -1,7 +1,8 @@
 """Map channels: state, paging, catching up, recovery, publishing, presence, and the HTTP API of maps."""
 
-from ..scenario import Close, Lapse, Scenario, Send, Step, api
-from ..tokens import channel
+from tests.differential.scenario import Close, Lapse, Scenario, Send, Step, api
+from tests.differential.tokens import channel
+
 from .building import command, connect_as, conversation, each, joined
 
 
@@ -16,6 +17,11 @@ def _sub(channel: str, id: int = 2, **fields: object) -> str:
     return command(id, "subscribe", channel=channel, type=1, **fields)
 
 
+def _at(channel: str, id: int, fields: str, *, who: str = "a") -> str:
+    """A subscribe that tells an epoch that was seen: by the connection, or in the answers of the HTTP API."""
+    return f'{{"id":{id},"subscribe":{{"channel":"{channel}","type":1,{fields},"epoch":"${{{who}.epoch}}"}}}}'
+
+
 STATE = [
     conversation("map: empty, ephemeral", _sub("streamless:s1", phase=2)),
     conversation("map: empty, persistent", _sub("board:s2", phase=2)),
@@ -26,7 +32,10 @@ STATE = [
         "map: state, ephemeral",
         (*_fill("streamless:s6", "b", "a", "c"), *joined(), Send("a", _sub("streamless:s6", phase=2))),
     ),
-    Scenario("map: state, persistent", (*_fill("mapclosed:s7", "b", "a", "c"), *joined(), Send("a", _sub("mapclosed:s7", phase=2)))),
+    Scenario(
+        "map: state, persistent",
+        (*_fill("mapclosed:s7", "b", "a", "c"), *joined(), Send("a", _sub("mapclosed:s7", phase=2))),
+    ),
     Scenario(
         "map: state descending and ascending",
         (
@@ -43,8 +52,8 @@ STATE = [
             *_fill("board:s9", "a", "b", "c", "d", "e"),
             *joined(),
             Send("a", _sub("board:s9", phase=2, limit=2)),
-            Send("a", '{"id":3,"subscribe":{"channel":"board:s9","type":1,"phase":2,"limit":2,"cursor":"b","offset":5,"epoch":"${a.epoch}"}}'),
-            Send("a", '{"id":4,"subscribe":{"channel":"board:s9","type":1,"phase":2,"limit":2,"cursor":"d","offset":5,"epoch":"${a.epoch}"}}'),
+            Send("a", _at("board:s9", 3, '"phase":2,"limit":2,"cursor":"b","offset":5')),
+            Send("a", _at("board:s9", 4, '"phase":2,"limit":2,"cursor":"d","offset":5')),
             *_fill("board:s9", "f"),
             Send("a", command(5, "publish", channel="board:s9", type=1, key="g", data=1)),
         ),
@@ -57,10 +66,10 @@ STATE = [
             Send("a", _sub("board:s10", phase=2, limit=2)),
             *_fill("board:s10", "c", "x"),
             api("map_remove", '{"channel":"board:s10","key":"a"}'),
-            Send("a", '{"id":3,"subscribe":{"channel":"board:s10","type":1,"phase":2,"limit":2,"cursor":"b","offset":5,"epoch":"${a.epoch}"}}'),
-            Send("a", '{"id":4,"subscribe":{"channel":"board:s10","type":1,"phase":2,"limit":2,"cursor":"d","offset":5,"epoch":"${a.epoch}"}}'),
-            Send("a", '{"id":5,"subscribe":{"channel":"board:s10","type":1,"phase":1,"limit":2,"offset":5,"epoch":"${a.epoch}"}}'),
-            Send("a", '{"id":6,"subscribe":{"channel":"board:s10","type":1,"phase":1,"limit":2,"offset":7,"epoch":"${a.epoch}"}}'),
+            Send("a", _at("board:s10", 3, '"phase":2,"limit":2,"cursor":"b","offset":5')),
+            Send("a", _at("board:s10", 4, '"phase":2,"limit":2,"cursor":"d","offset":5')),
+            Send("a", _at("board:s10", 5, '"phase":1,"limit":2,"offset":5')),
+            Send("a", _at("board:s10", 6, '"phase":1,"limit":2,"offset":7')),
             *_fill("board:s10", "y"),
         ),
     ),
@@ -71,11 +80,11 @@ STATE = [
             *joined(),
             Send("a", _sub("board:s11", phase=2, limit=2)),
             *_fill("board:s11", "d", "e", "f", "g", "h"),
-            Send("a", '{"id":3,"subscribe":{"channel":"board:s11","type":1,"phase":2,"limit":1,"cursor":"b","offset":3,"epoch":"${a.epoch}"}}'),
-            Send("a", '{"id":4,"subscribe":{"channel":"board:s11","type":1,"phase":2,"limit":3,"cursor":"c","offset":3,"epoch":"${a.epoch}"}}'),
-            Send("a", '{"id":5,"subscribe":{"channel":"board:s11","type":1,"phase":1,"limit":2,"offset":3,"epoch":"${a.epoch}"}}'),
-            Send("a", '{"id":6,"subscribe":{"channel":"board:s11","type":1,"phase":1,"limit":2,"offset":5,"epoch":"${a.epoch}"}}'),
-            Send("a", '{"id":7,"subscribe":{"channel":"board:s11","type":1,"phase":1,"limit":2,"offset":7,"epoch":"${a.epoch}"}}'),
+            Send("a", _at("board:s11", 3, '"phase":2,"limit":1,"cursor":"b","offset":3')),
+            Send("a", _at("board:s11", 4, '"phase":2,"limit":3,"cursor":"c","offset":3')),
+            Send("a", _at("board:s11", 5, '"phase":1,"limit":2,"offset":3')),
+            Send("a", _at("board:s11", 6, '"phase":1,"limit":2,"offset":5')),
+            Send("a", _at("board:s11", 7, '"phase":1,"limit":2,"offset":7')),
             *_fill("board:s11", "i"),
         ),
     ),
@@ -85,7 +94,10 @@ STATE = [
             *_fill("board:s12", "a", "b", "c"),
             *joined(),
             Send("a", _sub("board:s12", phase=2, limit=2)),
-            Send("a", '{"id":3,"subscribe":{"channel":"board:s12","type":1,"phase":2,"limit":2,"cursor":"b","offset":3,"epoch":"wrong"}}'),
+            Send(
+                "a",
+                '{"id":3,"subscribe":{"channel":"board:s12","type":1,"phase":2,"limit":2,"cursor":"b","offset":3,"epoch":"wrong"}}',
+            ),
             Send("a", _sub("board:s12", 4, phase=2, limit=2)),
         ),
     ),
@@ -103,7 +115,7 @@ STATE = [
             Send("d", _sub("board:s13", phase=2, limit=-1)),
         ),
     ),
-]  # fmt: skip
+]
 
 REFUSED = each(
     "map refused",
@@ -140,15 +152,53 @@ RECOVERY = [
             *joined(),
             *(
                 step
-                for n, position in enumerate(
-                    ('"offset":2,"epoch":"${api.epoch}"', '"offset":4,"epoch":"${api.epoch}"', '"offset":9,"epoch":"${api.epoch}"',
-                     '"offset":0,"epoch":"${api.epoch}"', '"offset":2,"epoch":"wrong"', '"offset":2', '"offset":2,"epoch":"${api.epoch}","limit":1')
+                for id, position in enumerate(
+                    (
+                        '"offset":2,"epoch":"${api.epoch}"',
+                        '"offset":4,"epoch":"${api.epoch}"',
+                        '"offset":9,"epoch":"${api.epoch}"',
+                        '"offset":2,"epoch":"wrong"',
+                        '"offset":2',
+                    ),
+                    2,
                 )
                 for step in (
-                    Send("a", f'{{"id":{n + 2}0,"subscribe":{{"channel":"board:r1","type":1,"phase":1,"recover":true,{position}}}}}'),
-                    Send("a", command(n + 100, "unsubscribe", channel="board:r1")),
+                    Send(
+                        "a",
+                        f'{{"id":{id},"subscribe":{{"channel":"board:r1","type":1,"phase":1,"recover":true,{position}}}}}',
+                    ),
+                    Send("a", command(id + 98, "unsubscribe", channel="board:r1")),
                 )
             ),
+        ),
+    ),
+    Scenario(
+        "map recovery: in two steps",
+        (
+            *_fill("board:r3", "a", "b", "c"),
+            *joined(),
+            Send("a", _at("board:r3", 2, '"phase":1,"recover":true,"offset":0', who="api")),
+            Send("a", _at("board:r3", 3, '"phase":1,"recover":true,"offset":2', who="api")),
+        ),
+    ),
+    Scenario(
+        "map: unsubscribe between pages",
+        (
+            *_fill("board:r4", "a", "b", "c"),
+            *joined(),
+            Send("a", _sub("board:r4", phase=2)),
+            Send("a", command(3, "unsubscribe", channel="board:r4"), within=9),
+            Send("a", _sub("board:r4", 4, phase=2), within=9),
+        ),
+    ),
+    Scenario(
+        "map: a dialogue that takes too long",
+        (
+            *_fill("board:r5", "a", "b", "c"),
+            *joined(),
+            Send("a", _sub("board:r5", phase=2)),
+            Lapse(5.5),
+            Send("a", _at("board:r5", 3, '"phase":2,"cursor":"b","offset":3')),
         ),
     ),
     Scenario(
@@ -156,12 +206,12 @@ RECOVERY = [
         (
             *_fill("smallstream:r2", "a", "b", "c", "d"),
             *joined(),
-            Send("a", '{"id":2,"subscribe":{"channel":"smallstream:r2","type":1,"phase":1,"recover":true,"offset":1,"epoch":"${api.epoch}"}}'),
-            Send("a", '{"id":3,"subscribe":{"channel":"smallstream:r2","type":1,"phase":1,"recover":true,"offset":2,"epoch":"${api.epoch}"}}'),
+            Send("a", _at("smallstream:r2", 2, '"phase":1,"recover":true,"offset":1', who="api")),
+            Send("a", _at("smallstream:r2", 3, '"phase":1,"recover":true,"offset":2', who="api")),
             *_fill("smallstream:r2", "e"),
         ),
     ),
-]  # fmt: skip
+]
 
 
 def _publish(channel: str, id: int, **fields: object) -> str:
@@ -185,7 +235,7 @@ PUBLISHING = [
         _publish("mapclosed:p1", 13, key="k", data=1),
         _publish("mapclosed:p1", 14, key="k", removed=True),
         _publish("nowhere:p1", 15, key="k", data=1),
-        _publish("board:p1", 16, key="é😀 \"", data=1),
+        _publish("board:p1", 16, key='é😀 "', data=1),
         _publish("board:p1", 17, key="k" * 300, data=1),
     ),
     conversation(
@@ -231,7 +281,7 @@ PUBLISHING = [
             api("map_remove", '{"channel":"mapdelta:d","key":"a"}'),
             api("map_publish", f'{{"channel":"mapdelta:d","key":"a","data":{{"n":4,"x":"{"x" * 80}"}}}}'),
             Send("a", command(3, "unsubscribe", channel="mapdelta:d")),
-            Send("a", '{"id":4,"subscribe":{"channel":"mapdelta:d","type":1,"phase":1,"recover":true,"offset":1,"epoch":"${api.epoch}","delta":"fossil"}}'),
+            Send("a", _at("mapdelta:d", 4, '"phase":1,"recover":true,"offset":1,"delta":"fossil"', who="api")),
             api("map_publish", f'{{"channel":"mapdelta:d","key":"a","data":{{"n":5,"x":"{"x" * 80}"}}}}'),
         ),
     ),
@@ -250,7 +300,12 @@ PUBLISHING = [
     ),
     Scenario(
         "map: keys expire",
-        (*_fill("shortkeys:e", "a"), *joined(), Send("a", _sub("shortkeys:e", phase=2)), Lapse(0.1, wait={"a": 1}, within=6)),
+        (
+            *_fill("shortkeys:e", "a"),
+            *joined(),
+            Send("a", _sub("shortkeys:e", phase=2)),
+            Lapse(0.1, wait={"a": 1}, within=6),
+        ),
     ),
     Scenario(
         "map: subscription token",
@@ -273,7 +328,7 @@ PUBLISHING = [
             Close("b", wait={"a": 1}),
         ),
     ),
-]  # fmt: skip
+]
 
 
 def _calls(name: str, *calls: tuple[str, str]) -> Scenario:

@@ -1,7 +1,8 @@
 """Join and leave, server-side subscriptions by the HTTP API, and what else it does to connections."""
 
-from ..scenario import Close, Scenario, Send, Step, api
-from ..tokens import FAR, PAST, channel, user
+from tests.differential.scenario import Close, Scenario, Send, Step, api
+from tests.differential.tokens import FAR, PAST, channel, user
+
 from .building import command, connect_as, joined
 
 JOINS = [
@@ -13,7 +14,11 @@ JOINS = [
             Send("a", command(2, "subscribe", channel="open:j1")),
             Send("b", command(2, "subscribe", channel="open:j1"), wait={"a": 1}),
             Send("b", command(3, "unsubscribe", channel="open:j1"), wait={"a": 1}),
-            Send("b", command(4, "subscribe", channel="open:j1", token=channel("open:j1", "", info={"c": 2})), wait={"a": 1}),
+            Send(
+                "b",
+                command(4, "subscribe", channel="open:j1", token=channel("open:j1", "", info={"c": 2})),
+                wait={"a": 1},
+            ),
             Close("b", wait={"a": 1}),
         ),
     ),

@@ -2,8 +2,9 @@
 
 import json
 
-from ..scenario import AwaitBackend, Backend, Close, Lapse, Scenario, Send, Step, api
-from ..tokens import FAR, PAST, track
+from tests.differential.scenario import AwaitBackend, Backend, Close, Lapse, Scenario, Send, api
+from tests.differential.tokens import FAR, PAST, track
+
 from .building import command, connect_as, conversation, each, joined
 
 
@@ -11,7 +12,9 @@ def _sub(channel: str, id: int = 2, **fields: object) -> str:
     return command(id, "subscribe", channel=channel, type=4, **fields)
 
 
-def _track(channel: str, id: int, *keys: str, user: str = "", versions: dict[str, int] | None = None, **fields: object) -> str:
+def _track(
+    channel: str, id: int, *keys: str, user: str = "", versions: dict[str, int] | None = None, **fields: object
+) -> str:
     items = [{"key": key, **({"version": (versions or {})[key]} if key in (versions or {}) else {})} for key in keys]
     batch = {"signature": track(channel, keys, user), "items": items}
     return command(id, "sub_refresh", channel=channel, type=1, track=[batch], **fields)
@@ -93,12 +96,11 @@ VERSIONED = [
             *joined(),
             Send("a", _sub("poll:v1")),
             Send("a", _track("poll:v1", 3, "k", "l"), wait={"a": 2}),
-            AwaitBackend("poll:v1"),
+            AwaitBackend('"poll:v1","items":[{"key":"k"}'),
             _items('{"key":"k","data":{"p":2},"version":4}', '{"key":"l","data":"é\\u00e9","version":1}'),
             Lapse(0, wait={"a": 2}),
             _items('{"key":"k","data":{"p":9},"version":4}'),
-            AwaitBackend("poll:v1"),
-            AwaitBackend("poll:v1"),
+            AwaitBackend('"poll:v1","items":[{"key":"k","version":4},'),
             _items('{"key":"k","removed":true}'),
             Lapse(0, wait={"a": 1}),
         ),
@@ -144,9 +146,10 @@ VERSIONED = [
             *joined(),
             Send("a", _sub("poll:v5")),
             Send("a", _track("poll:v5", 3, "k"), wait={"a": 2}),
+            Send("a", _sub("poll:v5", 4)),
+            Send("a", _track("poll:v5", 5, "k"), wait={"a": 2}),
             _items('{"key":"k","data":1,"version":1}', epoch="e2"),
             Lapse(0, wait={"a": 1}),
-            Send("a", _sub("poll:v5", 4)),
         ),
     ),
 ]
@@ -159,11 +162,10 @@ VERSIONLESS = [
             *joined(),
             Send("a", _sub("pollvl:l1")),
             Send("a", _track("pollvl:l1", 3, "k"), wait={"a": 2}),
-            AwaitBackend("pollvl:l1"),
+            AwaitBackend('"pollvl:l1"'),
             _items('{"key":"k","data":{"p":2}}'),
             Lapse(0, wait={"a": 1}),
-            AwaitBackend("pollvl:l1"),
-            AwaitBackend("pollvl:l1"),
+            AwaitBackend('"pollvl:l1"'),
             _items('{"key":"k","removed":true}'),
             Lapse(0, wait={"a": 1}),
         ),
@@ -204,6 +206,14 @@ PUBLISHED = [
     ),
 ]
 
-TOLD = [conversation("poll: unsubscribed", _sub("poll:u1"), _track("poll:u1", 3, "k"), command(4, "unsubscribe", channel="poll:u1"), _track("poll:u1", 5, "k"))]  # fmt: skip
+TOLD = [
+    conversation(
+        "poll: unsubscribed",
+        _sub("poll:u1"),
+        _track("poll:u1", 3, "k"),
+        command(4, "unsubscribe", channel="poll:u1"),
+        _track("poll:u1", 5, "k"),
+    )
+]
 
 SCENARIOS = [*SUBSCRIBING, *TRACKING, *VERSIONED, *VERSIONLESS, *PUBLISHED, *TOLD]

@@ -1,8 +1,9 @@
 """The Protobuf variant: on WebSocket and on HTTP streaming, and what JSON and Protobuf clients see of each other."""
 
-from ..protobuf import commands
-from ..scenario import Close, Open, Scenario, Send, api
-from ..tokens import PAST, user
+from tests.differential.protobuf import commands
+from tests.differential.scenario import Close, Open, Scenario, Send, api
+from tests.differential.tokens import PAST, user
+
 from .building import CONNECT, command, connect_as, joined
 
 PROTOCOL = ("centrifuge-protobuf",)
@@ -101,7 +102,12 @@ TALKING = [
             *joined("b"),
             Send("a", command(2, "subscribe", channel="plain:bytes")),
             Send("b", command(2, "subscribe", channel="plain:bytes")),
-            Send("a", '{"id":3,"publish":{"channel":"plain:bytes","data":{"$hex":"ff00"}}}', await_close=("b",), wait={"a": 2}),
+            Send(
+                "a",
+                '{"id":3,"publish":{"channel":"plain:bytes","data":{"$hex":"ff00"}}}',
+                await_close=("b",),
+                wait={"a": 2},
+            ),
         ),
     ),
     Scenario(
@@ -131,7 +137,10 @@ TALKING = [
     ),
     Scenario(
         "protobuf: several in a frame",
-        (*joined("a", protobuf=True), Send("a", command(2, "rpc") + "\n" + command(3, "subscribe", channel="plain:pb"))),
+        (
+            *joined("a", protobuf=True),
+            Send("a", command(2, "rpc") + "\n" + command(3, "subscribe", channel="plain:pb")),
+        ),
     ),
 ]
 
@@ -181,7 +190,10 @@ STREAMING = [
         "protobuf http_stream: invalid token",
         (Open("a", "http_stream", command(1, "connect", token="x"), protobuf=True, await_close=("a",)),),
     ),
-    Scenario("protobuf http_stream: JSON body", (Open("a", "http_stream", CONNECT.encode(), protobuf=True, await_close=("a",)),)),
+    Scenario(
+        "protobuf http_stream: JSON body",
+        (Open("a", "http_stream", CONNECT.encode(), protobuf=True, await_close=("a",)),),
+    ),
     Scenario("protobuf http_stream: empty body", (Open("a", "http_stream", b"", protobuf=True, await_close=("a",)),)),
 ]
 

@@ -1,7 +1,8 @@
 """Publish by clients: permissions, the text of data, and who is told."""
 
-from ..scenario import Scenario, Send
-from ..tokens import channel, user
+from tests.differential.scenario import Scenario, Send
+from tests.differential.tokens import channel, user
+
 from .building import command, connect_as, conversation, each, joined
 
 
@@ -90,9 +91,7 @@ DATA = {
 }
 
 TEXTS = [
-    conversation(
-        f"publish data: {name}", command(2, "subscribe", channel="rec:data"), _pub("rec:data", data, id=3)
-    )
+    conversation(f"publish data: {name}", command(2, "subscribe", channel="rec:data"), _pub("rec:data", data, id=3))
     for name, data in DATA.items()
 ]
 

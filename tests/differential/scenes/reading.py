@@ -1,7 +1,8 @@
 """Presence, presence statistics and history as clients ask for them; refresh and sub_refresh."""
 
-from ..scenario import After, Scenario, Send, Step, api
-from ..tokens import FAR, PAST, channel, sign, user
+from tests.differential.scenario import After, Scenario, Send, Step, api
+from tests.differential.tokens import FAR, PAST, channel, sign, user
+
 from .building import command, connect_as, each, joined
 
 PERMISSION = [
@@ -53,7 +54,9 @@ def _history(name: str, *requests: str) -> tuple[Step, ...]:
 HISTORY = [
     Scenario(
         "history: limits",
-        _history("h1", '"limit":0', '"limit":2', '"limit":-1', '"limit":-5', '"limit":100', '"limit":null', '"reverse":true'),
+        _history(
+            "h1", '"limit":0', '"limit":2', '"limit":-1', '"limit":-5', '"limit":100', '"limit":null', '"reverse":true'
+        ),
     ),
     Scenario(
         "history: since",
@@ -109,7 +112,9 @@ HISTORY = [
         (
             *_filled("open:h5", 12),
             *joined(),
-            Send("a", '{"id":2,"history":{"channel":"open:h5","limit":-1,"since":{"offset":1,"epoch":"${api.epoch}"}}}'),
+            Send(
+                "a", '{"id":2,"history":{"channel":"open:h5","limit":-1,"since":{"offset":1,"epoch":"${api.epoch}"}}}'
+            ),
             Send("a", '{"id":3,"history":{"channel":"open:h5","limit":1,"since":{"offset":1,"epoch":"${api.epoch}"}}}'),
             Send("a", '{"id":4,"history":{"channel":"open:h5","limit":-1,"reverse":true,"since":{"offset":2}}}'),
             Send("a", '{"id":5,"history":{"channel":"open:h5","limit":-1,"reverse":true}}'),

@@ -1,6 +1,7 @@
 """Positions and recovery, delta compression, tags filters."""
 
-from ..scenario import Lapse, Scenario, Send, Step, api
+from tests.differential.scenario import Lapse, Scenario, Send, Step, api
+
 from .building import command, joined
 
 
@@ -16,7 +17,10 @@ def _recovery(name: str, channel: str, count: int, *fields: str) -> Scenario:
     """Each request on the same connection, unsubscribing between them."""
     steps: list[Step] = [*_publish(channel, *range(1, count + 1)), *joined()]
     for n, text in enumerate(fields):
-        steps += [Send("a", _recover(channel, text, 10 * n + 2)), Send("a", command(10 * n + 3, "unsubscribe", channel=channel))]
+        steps += [
+            Send("a", _recover(channel, text, 10 * n + 2)),
+            Send("a", command(10 * n + 3, "unsubscribe", channel=channel)),
+        ]
     return Scenario(f"recovery: {name}", tuple(steps))
 
 
@@ -33,7 +37,9 @@ CASES = [
         f'"offset":5,{EPOCH}',
         f'"offset":100,{EPOCH}',
     ),
-    _recovery("epochs", "rec:r2", 2, '"offset":1', '"offset":1,"epoch":""', '"offset":1,"epoch":"_"', "", '"epoch":"wrong"'),
+    _recovery(
+        "epochs", "rec:r2", 2, '"offset":1', '"offset":1,"epoch":""', '"offset":1,"epoch":"_"', "", '"epoch":"wrong"'
+    ),
     _recovery(
         "from beyond what is kept",
         "small:r3",
@@ -54,7 +60,15 @@ CASES = [
         '"offset":4,"epoch":"wrong","flag":3',
         f'"offset":9,{EPOCH},"flag":3',
     ),
-    _recovery("of a stream that never was", "rec:r5", 0, '"offset":0', '"offset":0,"epoch":"old"', '"offset":3', '"flag":3,"offset":3'),
+    _recovery(
+        "of a stream that never was",
+        "rec:r5",
+        0,
+        '"offset":0',
+        '"offset":0,"epoch":"old"',
+        '"offset":3',
+        '"flag":3,"offset":3',
+    ),
     _recovery("as asked, allowed", "open:r6", 2, f'"recoverable":true,"offset":1,{EPOCH}', f'"offset":1,{EPOCH}'),
     _recovery("positioned only", "forcepos:r7", 2, f'"offset":1,{EPOCH}', f'"offset":1,{EPOCH},"flag":3'),
     _recovery(

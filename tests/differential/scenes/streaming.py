@@ -3,8 +3,9 @@
 import json
 from urllib.parse import quote
 
-from ..scenario import Close, Http, Open, Scenario, Send, api
-from ..tokens import FAR, PAST, sign, user
+from tests.differential.scenario import Close, Http, Open, Scenario, Send, api
+from tests.differential.tokens import FAR, PAST, sign, user
+
 from .building import CONNECT, command, connect_as, joined
 
 BIG = json.dumps({"id": 1, "connect": {"name": "x" * 66000}})
@@ -26,26 +27,50 @@ BOTH = [
                 Send("a", command(6, "unsubscribe", channel="rec:" + transport)),
             ),
         ),
-        Scenario(f"{transport}: connect and subscribe at once", (Open("a", transport, CONNECT + "\n" + command(2, "subscribe", channel="plain:x"), wait={"a": 2}),)),
-        Scenario(f"{transport}: a user with channels", (Open("a", transport, command(1, "connect", token=user("u", channels=["plain:s"]))),)),
+        Scenario(
+            f"{transport}: connect and subscribe at once",
+            (Open("a", transport, CONNECT + "\n" + command(2, "subscribe", channel="plain:x"), wait={"a": 2}),),
+        ),
+        Scenario(
+            f"{transport}: a user with channels",
+            (Open("a", transport, command(1, "connect", token=user("u", channels=["plain:s"]))),),
+        ),
         Scenario(f"{transport}: invalid token", (Open("a", transport, INVALID, await_close=("a",)),)),
         Scenario(f"{transport}: expired token", (Open("a", transport, EXPIRED),)),
-        Scenario(f"{transport}: subscribe first", (Open("a", transport, command(1, "subscribe", channel="plain:x"), await_close=("a",)),)),
+        Scenario(
+            f"{transport}: subscribe first",
+            (Open("a", transport, command(1, "subscribe", channel="plain:x"), await_close=("a",)),),
+        ),
         Scenario(f"{transport}: not JSON", (Open("a", transport, "hello", await_close=("a",)),)),
         Scenario(f"{transport}: a bare connect request", (Open("a", transport, "{}", await_close=("a",)),)),
-        Scenario(f"{transport}: broken command later", (*joined("a", CONNECT, transport), Send("a", "broken", await_close=("a",)))),
-        Scenario(f"{transport}: pong without ping", (*joined("a", CONNECT, transport), Send("a", "{}", await_close=("a",)))),
+        Scenario(
+            f"{transport}: broken command later",
+            (*joined("a", CONNECT, transport), Send("a", "broken", await_close=("a",))),
+        ),
+        Scenario(
+            f"{transport}: pong without ping", (*joined("a", CONNECT, transport), Send("a", "{}", await_close=("a",)))
+        ),
         Scenario(f"{transport}: empty data", (*joined("a", CONNECT, transport), Send("a", "", await_close=("a",)))),
-        Scenario(f"{transport}: second connect", (*joined("a", CONNECT, transport), Send("a", command(2, "connect"), await_close=("a",)))),
+        Scenario(
+            f"{transport}: second connect",
+            (*joined("a", CONNECT, transport), Send("a", command(2, "connect"), await_close=("a",))),
+        ),
         Scenario(
             f"{transport}: disconnected by the API",
-            (*joined("a", connect_as(transport), transport), api("disconnect", f'{{"user":"{transport}"}}', await_close=("a",))),
+            (
+                *joined("a", connect_as(transport), transport),
+                api("disconnect", f'{{"user":"{transport}"}}', await_close=("a",)),
+            ),
         ),
         Scenario(
             f"{transport}: disconnected by the API to reconnect",
             (
                 *joined("a", connect_as(transport + "2"), transport),
-                api("disconnect", f'{{"user":"{transport}2","disconnect":{{"code":3000,"reason":"x"}}}}', await_close=("a",)),
+                api(
+                    "disconnect",
+                    f'{{"user":"{transport}2","disconnect":{{"code":3000,"reason":"x"}}}}',
+                    await_close=("a",),
+                ),
             ),
         ),
         Scenario(
@@ -67,13 +92,19 @@ BOTH = [
                 api("publish", f'{{"channel":"delta:{transport}","data":"{"x" * 90}"}}'),
             ),
         ),
-        Scenario(f"{transport}: forbidden origin", (Open("a", transport, CONNECT, headers={"Origin": "https://evil.example"}),)),
-        Scenario(f"{transport}: allowed origin", (Open("a", transport, CONNECT, headers={"Origin": "https://allowed.example"}),)),
+        Scenario(
+            f"{transport}: forbidden origin",
+            (Open("a", transport, CONNECT, headers={"Origin": "https://evil.example"}),),
+        ),
+        Scenario(
+            f"{transport}: allowed origin",
+            (Open("a", transport, CONNECT, headers={"Origin": "https://allowed.example"}),),
+        ),
         Scenario(f"{transport}: too large", (Open("a", transport, BIG, method="POST"),)),
         Scenario(f"{transport}: POST", (Open("a", transport, CONNECT, method="POST"),)),
         Scenario(f"{transport}: POST with nothing", (Open("a", transport, "", method="POST", await_close=("a",)),)),
     ]
-]  # fmt: skip
+]
 
 HTTP = [
     Scenario(f"streams by HTTP: {name}", (Http(method, path, body, headers),))
@@ -81,7 +112,13 @@ HTTP = [
         ("http_stream GET", "GET", "/connection/http_stream", "", {}),
         ("http_stream PUT", "PUT", "/connection/http_stream", "", {}),
         ("http_stream OPTIONS", "OPTIONS", "/connection/http_stream", "", {}),
-        ("http_stream OPTIONS of an origin", "OPTIONS", "/connection/http_stream", "", {"Origin": "https://allowed.example"}),
+        (
+            "http_stream OPTIONS of an origin",
+            "OPTIONS",
+            "/connection/http_stream",
+            "",
+            {"Origin": "https://allowed.example"},
+        ),
         (
             "http_stream preflight",
             "OPTIONS",
@@ -93,7 +130,13 @@ HTTP = [
                 "Access-Control-Request-Headers": "content-type",
             },
         ),
-        ("http_stream OPTIONS of a forbidden origin", "OPTIONS", "/connection/http_stream", "", {"Origin": "https://evil.example"}),
+        (
+            "http_stream OPTIONS of a forbidden origin",
+            "OPTIONS",
+            "/connection/http_stream",
+            "",
+            {"Origin": "https://evil.example"},
+        ),
         ("sse without query", "GET", "/connection/sse", "", {}),
         ("sse empty query", "GET", "/connection/sse?cf_connect=", "", {}),
         ("sse PUT", "PUT", "/connection/sse", "", {}),
@@ -146,7 +189,10 @@ EMULATION = [
     _emulated("unknown fields", f'{{{NODE},{SESSION},"x":1,"data":"{{\\"id\\":2,\\"rpc\\":{{}}}}"}}'),
     _emulated("text after it", f'{{{NODE},{SESSION},"data":"{{\\"id\\":2,\\"rpc\\":{{}}}}"}} x'),
     _emulated("trailing newline in data", f'{{{NODE},{SESSION},"data":"{{\\"id\\":2,\\"rpc\\":{{}}}}\\n"}}'),
-    _emulated("escapes in data", f'{{{NODE},{SESSION},"data":"{{\\"id\\":2,\\"publish\\":{{\\"channel\\":\\"plain:\\\\u0078\\",\\"data\\":\\"\\u00e9\\"}}}}"}}'),
+    _emulated(
+        "escapes in data",
+        f'{{{NODE},{SESSION},"data":"{{\\"id\\":2,\\"publish\\":{{\\"channel\\":\\"plain:\\\\u0078\\",\\"data\\":\\"\\u00e9\\"}}}}"}}',
+    ),
     Scenario(
         "emulation: after the stream has ended",
         (
@@ -160,9 +206,13 @@ EMULATION = [
     ),
     Scenario(
         "emulation: of a WebSocket",
-        (*joined("a"), *joined("b", CONNECT, "sse"), Http("POST", "/emulation", f'{{"node":"${{b.node}}","session":"${{a.client}}","data":"{{}}"}}')),
+        (
+            *joined("a"),
+            *joined("b", CONNECT, "sse"),
+            Http("POST", "/emulation", '{"node":"${b.node}","session":"${a.client}","data":"{}"}'),
+        ),
     ),
-]  # fmt: skip
+]
 
 UNI_REQUESTS = {
     "nothing": "{}",
@@ -198,7 +248,12 @@ UNI_MORE = [
         Scenario(
             f"{transport}: told of everything",
             (
-                Open("a", transport, json.dumps({"token": user(transport), "subs": {"open:" + transport: {}}}), wait={"a": 2}),
+                Open(
+                    "a",
+                    transport,
+                    json.dumps({"token": user(transport), "subs": {"open:" + transport: {}}}),
+                    wait={"a": 2},
+                ),
                 api("publish", f'{{"channel":"open:{transport}","data":{{ "a":\n1 }}}}', wait={"a": 1}),
                 api("subscribe", f'{{"user":"{transport}","channel":"plain:more"}}', wait={"a": 1}),
                 api("unsubscribe", f'{{"user":"{transport}","channel":"plain:more"}}', wait={"a": 1}),
@@ -210,14 +265,21 @@ UNI_MORE = [
             f"{transport}: disconnected to reconnect",
             (
                 Open("a", transport, json.dumps({"token": user(transport + "2")})),
-                api("disconnect", f'{{"user":"{transport}2","disconnect":{{"code":3001,"reason":"x"}}}}', await_close=("a",)),
+                api(
+                    "disconnect",
+                    f'{{"user":"{transport}2","disconnect":{{"code":3001,"reason":"x"}}}}',
+                    await_close=("a",),
+                ),
             ),
         ),
     ]
 ]
 
 UNI_OPENING = [
-    Scenario("uni_ws: connect by the first message", (Open("a", "uni_ws"), Send("a", '{"subs":{"plain:u":{}}}', wait={"a": 1}))),
+    Scenario(
+        "uni_ws: connect by the first message",
+        (Open("a", "uni_ws"), Send("a", '{"subs":{"plain:u":{}}}', wait={"a": 1})),
+    ),
     Scenario("uni_ws: broken first message", (Open("a", "uni_ws"), Send("a", "x", await_close=("a",)))),
     Scenario("uni_ws: empty first message", (Open("a", "uni_ws"), Send("a", "", await_close=("a",)))),
     Scenario("uni_ws: a command as the first message", (Open("a", "uni_ws"), Send("a", CONNECT, wait={"a": 1}))),
@@ -231,11 +293,16 @@ UNI_OPENING = [
             api("publish", '{"channel":"plain:u","data":1}', wait={"a": 1}),
         ),
     ),
-    Scenario("uni_ws: null in the query", (Open("a", "uni_ws", query="cf_connect=null"), Send("a", "{}", wait={"a": 1}))),
+    Scenario(
+        "uni_ws: null in the query", (Open("a", "uni_ws", query="cf_connect=null"), Send("a", "{}", wait={"a": 1}))
+    ),
     Scenario("uni_ws: null as the first message", (Open("a", "uni_ws"), Send("a", "null", wait={"a": 1}))),
     Scenario("uni_ws: broken query", (Open("a", "uni_ws", query="cf_connect=x", await_close=("a",)),)),
     Scenario("uni_ws: empty query", (Open("a", "uni_ws", query="cf_connect="), Send("a", "{}", wait={"a": 1}))),
-    Scenario("uni_ws: subprotocol", (Open("a", "uni_ws", query="cf_connect=" + quote("{}"), subprotocols=("centrifuge-json",)),)),
+    Scenario(
+        "uni_ws: subprotocol",
+        (Open("a", "uni_ws", query="cf_connect=" + quote("{}"), subprotocols=("centrifuge-json",)),),
+    ),
     Scenario("uni_sse: no query", (Open("a", "uni_sse", wait={"a": 1}),)),
     Scenario("uni_sse: POST", (Open("a", "uni_sse", "{}", method="POST"),)),
     Scenario("uni_ws: forbidden origin", (Open("a", "uni_ws", headers={"Origin": "https://evil.example"}),)),

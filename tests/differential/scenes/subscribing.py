@@ -1,7 +1,8 @@
 """Outcomes of subscribe and unsubscribe: names, permissions, tokens, features asked for."""
 
-from ..scenario import After, Scenario, Send
-from ..tokens import FAR, PAST, channel, sign
+from tests.differential.scenario import After, Scenario, Send
+from tests.differential.tokens import FAR, PAST, channel, sign
+
 from .building import command, connect_as, conversation, each, joined
 
 
@@ -149,7 +150,9 @@ TOKENS = each(
         "override positioning": _sub(
             "members:t", token=channel("members:t", "u", override={"force_positioning": {"value": True}})
         ),
-        "override recovery off": _sub("rec:t", token=channel("rec:t", "u", override={"force_recovery": {"value": False}})),
+        "override recovery off": _sub(
+            "rec:t", token=channel("rec:t", "u", override={"force_recovery": {"value": False}})
+        ),
         "on a map, type 0": _sub("board:t", token=channel("board:t", "u")),
     },
     connect_as("u"),
@@ -172,7 +175,10 @@ TIMED = [
     ),
     Scenario(
         "subscribe token: names the client",
-        (*joined("a", connect_as("u")), Send("a", '{"id":2,"subscribe":{"channel":"plain:t","token":"x.${a.client}"}}')),
+        (
+            *joined("a", connect_as("u")),
+            Send("a", '{"id":2,"subscribe":{"channel":"plain:t","token":"x.${a.client}"}}'),
+        ),
     ),
 ]
 
@@ -203,7 +209,7 @@ SEQUENCES = [
         command(2, "subscribe", channel="plain:srv"),
         command(3, "unsubscribe", channel="plain:srv"),
         command(4, "subscribe", channel="plain:srv"),
-        connect=connect_as("u").replace("token", "subs\":{\"plain:srv\":{}},\"token"),
+        connect=connect_as("u").replace("token", 'subs":{"plain:srv":{}},"token'),
     ),
     conversation(
         "subscribe: more channels than allowed",

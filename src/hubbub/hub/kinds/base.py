@@ -1,7 +1,7 @@
 """The contract of channel types."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubbub.auth.base import Grant
@@ -74,8 +74,8 @@ class Kind(ABC):
         """
 
     @abstractmethod
-    def leave(self, session: "Session", channel: str, subscription: Subscription) -> None:
-        """Ends a subscription. Returns at once; what takes time goes on in the background."""
+    def leave(self, session: "Session", channel: str, subscription: Subscription) -> Coroutine[Any, Any, None] | None:
+        """Ends a subscription: nothing of the channel comes any more. Returns what is left to do and takes time."""
 
     async def publish(
         self, session: "Session", declaration: "Declaration", parameters: Mapping[str, str], request: PublishRequest

@@ -7,7 +7,7 @@ of the event loop in which the answer goes out, the session's transport joins in
 ``Held`` what the answer has not.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hubbub.auth.base import Grant
@@ -216,11 +216,10 @@ class Stream(Kind):
         entry.subscription = Subscription(declaration, channel_info=grant.info, expire_at=grant.expire_at, flags=flags)
         return entry
 
-    def leave(self, session: "Session", channel: str, subscription: Subscription) -> None:
-        engine = session.engine
-        engine.leave_soon(channel, session.transport)
-        if subscription.present or subscription.announced:
-            engine.begin(self._depart(session, channel, subscription))
+    def leave(self, session: "Session", channel: str, subscription: Subscription) -> Coroutine[Any, Any, None] | None:
+        session.engine.leave_soon(channel, session.transport)
+        present = subscription.present or subscription.announced
+        return self._depart(session, channel, subscription) if present else None
 
     async def _depart(self, session: "Session", channel: str, subscription: Subscription) -> None:
         engine = session.engine
