@@ -18,9 +18,9 @@ from tests.clock import Clock, ticks
 from tests.hub.fakes import FakeTransport
 
 from hubbub import Broker, Client, Goodbye, Hub, Position, Publication, Retention, UsageError
-from hubbub.brokers.base import Deliver
+from hubbub.brokers.base import NO_GUARD, Deliver, Guard
 from hubbub.brokers.memory import MemoryBroker
-from hubbub.protocol.publication import Payload
+from hubbub.protocol.publication import Presence
 from hubbub.transports.asgi import ServerDoor
 
 AnyClient = Client[Any]
@@ -40,9 +40,14 @@ class PlainBroker(Broker):
     async def stop(self) -> None:
         pass
 
-    async def publish(self, channel: str, data: Payload, retention: Retention) -> Position:
-        self.deliver(channel, Publication(data))
+    async def publish(
+        self, channel: str, publication: Publication, retention: Retention, guard: Guard = NO_GUARD
+    ) -> Position:
+        self.deliver(channel, publication)
         return Position(0, "")
+
+    async def announce(self, channel: str, presence: Presence) -> None:
+        pass
 
     async def subscribe(self, channel: str) -> None:
         pass
@@ -267,7 +272,7 @@ def test_publish_sync_works_from_another_thread_and_answers_with_the_position(cl
         async with hub.lifespan(FastAPI()):
             position = await asyncio.to_thread(hub.publish_sync, "lobby", {"a": 1})
             assert position.offset == 1
-            assert (await hub.history("lobby"))[0] == (Publication('{"a":1}', 1),)
+            assert (await hub.history("lobby"))[0] == (Publication('{"a":1}', *position),)
             with pytest.raises(UsageError, match="cannot send"):
                 await asyncio.to_thread(hub.publish_sync, "lobby", object())
 
@@ -317,10 +322,10 @@ def test_history_shows_what_is_kept_and_where_it_ends(clock: Clock) -> None:
         async with hub.lifespan(FastAPI()):
             positions = [await hub.publish("lobby", f"{number}") for number in range(1, 6)]
             kept, top = await hub.history("lobby")
-            assert kept == (Publication("3", 3), Publication("4", 4), Publication("5", 5))
+            assert kept == tuple(Publication(f"{number}", number, positions[0].epoch) for number in (3, 4, 5))
             assert top == positions[-1]
-            assert (await hub.history("lobby", positions[3]))[0] == (Publication("5", 5),)
-            assert (await hub.history("lobby", limit=1, reverse=True))[0] == (Publication("5", 5),)
+            assert (await hub.history("lobby", positions[3]))[0] == (Publication("5", *positions[4]),)
+            assert (await hub.history("lobby", limit=1, reverse=True))[0] == (Publication("5", *positions[4]),)
 
     clock.run(scenario())
 

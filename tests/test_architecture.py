@@ -17,7 +17,7 @@ LAYERS = (
     {"hub"},
     {"transports"},
     {"api"},
-    {"app", "wire"},
+    {"app", "channel", "wire"},
     {"console"},
     {"cli"},
     {"__main__"},

@@ -3,28 +3,36 @@
 from hubbub.app import Hub
 from hubbub.auth import JWT, Auth, Grant, Identity
 from hubbub.brokers.base import Broker, History, Retention
-from hubbub.errors import Disconnect, Goodbye, HubbubError, UsageError
+from hubbub.channel import Channel
+from hubbub.errors import CommandError, Disconnect, Forbidden, Goodbye, HubbubError, UsageError
 from hubbub.hub.client import Client, ClientInfo
+from hubbub.hub.dependencies import SessionInfo, current_session
 from hubbub.protocol.position import Position
-from hubbub.protocol.publication import Publication
+from hubbub.protocol.publication import Member, Publication
 from hubbub.settings import Settings
 
 __all__ = [
     "JWT",
     "Auth",
     "Broker",
+    "Channel",
     "Client",
     "ClientInfo",
+    "CommandError",
     "Disconnect",
+    "Forbidden",
     "Goodbye",
     "Grant",
     "History",
     "Hub",
     "HubbubError",
     "Identity",
+    "Member",
     "Position",
     "Publication",
     "Retention",
+    "SessionInfo",
     "Settings",
     "UsageError",
+    "current_session",
 ]

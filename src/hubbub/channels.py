@@ -104,7 +104,7 @@ class Pattern:
         end = 0
         for match in _PARAMETER.finditer(text):
             parts.append(re.escape(text[end : match.start()]))
-            parts.append(f"(?P<{match[1]}>{'.+' if match[2] else '[^:]+'})")
+            parts.append(f"(?P<{match[1]}>{'.*' if match[2] else '[^:]+'})")
             end = match.end()
         self._expression = re.compile("".join([*parts, re.escape(text[end:])]), re.DOTALL)
         self.prefix = text.partition("{")[0]

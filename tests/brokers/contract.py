@@ -67,7 +67,7 @@ class BrokerContract(ABC):
             async with self.running() as (broker, delivered):
                 await broker.subscribe("lobby")
                 for number in range(50):
-                    await broker.publish("lobby", f"{number}", NONE)
+                    await broker.publish("lobby", Publication(f"{number}"), NONE)
                 await self.arrive()
                 assert delivered == [("lobby", Publication(f"{number}", 0)) for number in range(50)]
 
@@ -80,7 +80,7 @@ class BrokerContract(ABC):
             async with self.running() as (broker, delivered):
                 await broker.subscribe("lobby")
                 for payload in payloads:
-                    await broker.publish("lobby", payload, NONE)
+                    await broker.publish("lobby", Publication(payload), NONE)
                 await self.arrive()
                 assert [publication.data for _, publication in delivered] == payloads
                 assert [type(publication.data) for _, publication in delivered] == [type(p) for p in payloads]
@@ -93,8 +93,8 @@ class BrokerContract(ABC):
             async with self.running() as (broker, delivered):
                 await broker.subscribe(channel)
                 await broker.subscribe("a.b.c")
-                await broker.publish(channel, "here", KEEP)
-                await broker.publish("a.b.c", "there", KEEP)
+                await broker.publish(channel, Publication("here"), KEEP)
+                await broker.publish("a.b.c", Publication("there"), KEEP)
                 await self.arrive()
                 assert [(name, publication.data) for name, publication in delivered] == [
                     (channel, "here"),
@@ -108,8 +108,8 @@ class BrokerContract(ABC):
             async with self.running() as (broker, delivered):
                 await broker.subscribe("red")
                 await broker.subscribe("blue")
-                red = await broker.publish("red", "r1", KEEP)
-                blue = await broker.publish("blue", "b1", KEEP)
+                red = await broker.publish("red", Publication("r1"), KEEP)
+                blue = await broker.publish("blue", Publication("b1"), KEEP)
                 assert (red.offset, blue.offset) == (1, 1)
                 await self.arrive()
                 assert [channel for channel, _ in delivered] == ["red", "blue"]
@@ -120,7 +120,7 @@ class BrokerContract(ABC):
         async def scenario() -> None:
             async with self.running() as (broker, delivered):
                 await broker.subscribe("lobby")
-                positions = [await broker.publish("lobby", "x", KEEP) for _ in range(5)]
+                positions = [await broker.publish("lobby", Publication("x"), KEEP) for _ in range(5)]
                 await self.arrive()
                 assert [position.offset for position in positions] == [1, 2, 3, 4, 5]
                 assert len({position.epoch for position in positions}) == 1
@@ -134,7 +134,7 @@ class BrokerContract(ABC):
                 await broker.subscribe("lobby")
 
                 async def publisher(name: int) -> list[int]:
-                    return [(await broker.publish("lobby", f"{name}:{n}", KEEP)).offset for n in range(10)]
+                    return [(await broker.publish("lobby", Publication(f"{name}:{n}"), KEEP)).offset for n in range(10)]
 
                 offsets = await asyncio.gather(*map(publisher, range(5)))
                 await self.arrive()
@@ -163,7 +163,7 @@ class BrokerContract(ABC):
 
             await broker.start(lambda channel, publication: asked.append(asyncio.ensure_future(ask())))
             await broker.subscribe("lobby")
-            await broker.publish("lobby", "one", KEEP)
+            await broker.publish("lobby", Publication("one"), KEEP)
             await self.arrive()
             await asyncio.gather(*asked)
             assert seen == [["one"]]
@@ -175,7 +175,7 @@ class BrokerContract(ABC):
         async def scenario() -> None:
             async with self.running() as (broker, delivered):
                 await broker.subscribe("lobby")
-                positions = [await broker.publish("lobby", "x", NONE) for _ in range(3)]
+                positions = [await broker.publish("lobby", Publication("x"), NONE) for _ in range(3)]
                 await self.arrive()
                 assert [position.offset for position in positions] == [0, 0, 0]
                 assert [publication.offset for _, publication in delivered] == [0, 0, 0]
@@ -190,7 +190,7 @@ class BrokerContract(ABC):
                 await broker.subscribe("lobby")
                 await broker.unsubscribe("lobby")
                 await broker.subscribe("lobby")
-                await broker.publish("lobby", "one", NONE)
+                await broker.publish("lobby", Publication("one"), NONE)
                 await self.arrive()
                 assert [publication.data for _, publication in delivered] == ["one"]
 
@@ -200,13 +200,13 @@ class BrokerContract(ABC):
         async def scenario() -> None:
             broker = self.make_broker()
             with pytest.raises(UsageError, match=r"lifespan=hub\.lifespan"):
-                await broker.publish("lobby", "x", NONE)
+                await broker.publish("lobby", Publication("x"), NONE)
             await broker.start(lambda channel, publication: None)
-            await broker.publish("lobby", "x", NONE)
+            await broker.publish("lobby", Publication("x"), NONE)
             await broker.stop()
             await broker.stop()
             with pytest.raises(UsageError, match=r"lifespan=hub\.lifespan"):
-                await broker.publish("lobby", "x", NONE)
+                await broker.publish("lobby", Publication("x"), NONE)
 
         self.run(scenario())
 
@@ -224,7 +224,7 @@ class HistoryContract(BrokerContract):
         async def scenario() -> None:
             async with self.keeping() as (broker, history):
                 for number in range(1, 8):
-                    await broker.publish("lobby", f"{number}", Retention(3, 300.0))
+                    await broker.publish("lobby", Publication(f"{number}"), Retention(3, 300.0))
                     kept, top = await history.history("lobby")
                     assert texts(kept) == [f"{n}" for n in range(max(1, number - 2), number + 1)]
                     assert top.offset == number
@@ -235,8 +235,8 @@ class HistoryContract(BrokerContract):
         async def scenario() -> None:
             async with self.keeping() as (broker, history):
                 for number in range(5):
-                    await broker.publish("lobby", f"{number}", KEEP)
-                await broker.publish("lobby", "last", Retention(2, 300.0))
+                    await broker.publish("lobby", Publication(f"{number}"), KEEP)
+                await broker.publish("lobby", Publication("last"), Retention(2, 300.0))
                 kept, _ = await history.history("lobby")
                 assert texts(kept) == ["4", "last"]
 
@@ -246,9 +246,9 @@ class HistoryContract(BrokerContract):
         async def scenario() -> None:
             async with self.keeping() as (broker, history):
                 retention = Retention(100, 10.0)
-                await broker.publish("lobby", "one", retention)
+                await broker.publish("lobby", Publication("one"), retention)
                 await self.sleep(6)
-                await broker.publish("lobby", "two", retention)
+                await broker.publish("lobby", Publication("two"), retention)
                 await self.sleep(3.9)
                 assert texts((await history.history("lobby"))[0]) == ["one", "two"]
                 await self.sleep(0.2)
@@ -262,19 +262,19 @@ class HistoryContract(BrokerContract):
         async def scenario() -> None:
             async with self.keeping() as (broker, history):
                 retention = Retention(100, 10.0)
-                before = [await broker.publish("lobby", "x", retention) for _ in range(3)][-1]
+                before = [await broker.publish("lobby", Publication("x"), retention) for _ in range(3)][-1]
                 await self.sleep(50)
                 assert await found(history, "lobby") == ([], before), "the position outlives the publications"
-                after = await broker.publish("lobby", "new", retention)
+                after = await broker.publish("lobby", Publication("new"), retention)
                 assert after == Position(4, before.epoch)
-                assert await found(history, "lobby", before) == ([Publication("new", 4)], after)
+                assert await found(history, "lobby", before) == ([Publication("new", 4, after.epoch)], after)
 
         self.run(scenario())
 
     def test_since_gives_exactly_what_came_after(self) -> None:
         async def scenario() -> None:
             async with self.keeping() as (broker, history):
-                positions = [await broker.publish("lobby", f"{number}", KEEP) for number in range(1, 6)]
+                positions = [await broker.publish("lobby", Publication(f"{number}"), KEEP) for number in range(1, 6)]
                 epoch = positions[0].epoch
                 for offset in range(7):
                     kept, top = await history.history("lobby", Position(offset, epoch))
@@ -286,7 +286,7 @@ class HistoryContract(BrokerContract):
     def test_since_another_epoch_matches_nothing_and_shows_the_own_epoch(self) -> None:
         async def scenario() -> None:
             async with self.keeping() as (broker, history):
-                top = await broker.publish("lobby", "x", KEEP)
+                top = await broker.publish("lobby", Publication("x"), KEEP)
                 for offset in (0, 1, 99):
                     assert await found(history, "lobby", Position(offset, "another")) == ([], top)
 
@@ -297,17 +297,17 @@ class HistoryContract(BrokerContract):
             async with self.keeping() as (broker, history):
                 nothing, start = await history.history("lobby")
                 assert (tuple(nothing), start.offset) == ((), 0)
-                await broker.publish("other", "x", KEEP)
-                top = await broker.publish("lobby", "first", KEEP)
-                assert await found(history, "lobby", start) == ([Publication("first", 1)], top)
+                await broker.publish("other", Publication("x"), KEEP)
+                top = await broker.publish("lobby", Publication("first"), KEEP)
+                assert await found(history, "lobby", start) == ([Publication("first", 1, top.epoch)], top)
 
         self.run(scenario())
 
-    def test_limit_and_reverse_choose_from_what_came_after_since(self) -> None:
+    def test_limit_and_reverse_choose_from_what_came_after_since_or_before_it(self) -> None:
         async def scenario() -> None:
             async with self.keeping() as (broker, history):
                 for number in range(1, 7):
-                    epoch = (await broker.publish("lobby", f"{number}", KEEP)).epoch
+                    epoch = (await broker.publish("lobby", Publication(f"{number}"), KEEP)).epoch
                 since = Position(2, epoch)
 
                 async def kept(*arguments: Any, **options: bool) -> list[Payload]:
@@ -317,8 +317,10 @@ class HistoryContract(BrokerContract):
                 assert await kept(None, 0) == []
                 assert await kept(None, 99) == ["1", "2", "3", "4", "5", "6"]
                 assert await kept(since, 2) == ["3", "4"]
-                assert await kept(since, None, reverse=True) == ["6", "5", "4", "3"]
-                assert await kept(since, 2, reverse=True) == ["6", "5"]
+                assert await kept(Position(2, ""), 2) == ["3", "4"], "an empty epoch is any"
+                assert await kept(Position(5, epoch), None, reverse=True) == ["4", "3", "2", "1"]
+                assert await kept(Position(5, epoch), 2, reverse=True) == ["4", "3"]
+                assert await kept(Position(5, "other"), 2, reverse=True) == []
                 assert await kept(None, 1, reverse=True) == ["6"]
                 assert await kept(Position(6, epoch), 2) == []
 
@@ -327,9 +329,9 @@ class HistoryContract(BrokerContract):
     def test_what_was_handed_out_does_not_change_behind_the_callers_back(self) -> None:
         async def scenario() -> None:
             async with self.keeping() as (broker, history):
-                await broker.publish("lobby", "one", KEEP)
+                await broker.publish("lobby", Publication("one"), KEEP)
                 kept, _ = await history.history("lobby")
-                await broker.publish("lobby", "two", KEEP)
+                await broker.publish("lobby", Publication("two"), KEEP)
                 assert texts(kept) == ["one"]
 
         self.run(scenario())
@@ -338,11 +340,11 @@ class HistoryContract(BrokerContract):
         async def scenario() -> None:
             async with self.keeping() as (broker, history):
                 await history.remove_history("never used")
-                await broker.publish("other", "stays", KEEP)
-                before = [await broker.publish("lobby", "x", KEEP) for _ in range(3)][-1]
+                await broker.publish("other", Publication("stays"), KEEP)
+                before = [await broker.publish("lobby", Publication("x"), KEEP) for _ in range(3)][-1]
                 await history.remove_history("lobby")
                 assert await found(history, "lobby") == ([], before)
-                assert await broker.publish("lobby", "new", KEEP) == Position(4, before.epoch)
+                assert await broker.publish("lobby", Publication("new"), KEEP) == Position(4, before.epoch)
                 assert texts((await history.history("lobby"))[0]) == ["new"]
                 assert texts((await history.history("other"))[0]) == ["stays"]
 
@@ -351,9 +353,9 @@ class HistoryContract(BrokerContract):
     def test_history_that_was_lost_shows_in_the_epoch(self) -> None:
         async def scenario() -> None:
             async with self.keeping() as (broker, _):
-                before = await broker.publish("lobby", "x", KEEP)
+                before = await broker.publish("lobby", Publication("x"), KEEP)
             async with self.keeping() as (broker, history):
-                after = await broker.publish("lobby", "y", KEEP)
+                after = await broker.publish("lobby", Publication("y"), KEEP)
                 assert after.offset == before.offset == 1
                 assert after.epoch != before.epoch
                 assert await found(history, "lobby", before) == ([], after)

@@ -9,7 +9,7 @@ import pytest
 from tests.brokers.contract import KEEP, NONE, HistoryContract
 from tests.clock import Clock
 
-from hubbub import Position, Retention
+from hubbub import Position, Publication, Retention
 from hubbub.brokers.memory import MemoryBroker
 
 
@@ -43,7 +43,7 @@ def test_delivery_happens_inside_publish(clock: Clock) -> None:
         broker = MemoryBroker()
         await broker.start(lambda channel, publication: delivered.append(channel))
         # Without a turn of the event loop: a publish that nothing can come between.
-        publishing = broker.publish("lobby", "x", KEEP)
+        publishing = broker.publish("lobby", Publication("x"), KEEP)
         with pytest.raises(StopIteration) as ended:
             publishing.send(None)
         assert ended.value.value.offset == 1
@@ -57,16 +57,16 @@ def test_channels_that_nobody_has_used_for_long_are_forgotten(clock: Clock) -> N
         time = Time()
         broker = await _started(MemoryBroker(clock=time))
         retention = Retention(10, 3.0)
-        old = [await broker.publish(f"old-{number}", "x", retention) for number in range(100)]
+        old = [await broker.publish(f"old-{number}", Publication("x"), retention) for number in range(100)]
         time.now += 29.0
-        fresh = await broker.publish("fresh", "x", retention)
+        fresh = await broker.publish("fresh", Publication("x"), retention)
         for _ in range(1000):
-            await broker.publish("busy", "x", retention)
+            await broker.publish("busy", Publication("x"), retention)
         assert [(await broker.history(f"old-{number}"))[1] for number in range(100)] == old
         time.now += 1.0
         # Everything in "old" has been idle for ten times its age limit now; "fresh" has not.
         for _ in range(1000):
-            await broker.publish("busy", "x", retention)
+            await broker.publish("busy", Publication("x"), retention)
         for number in range(100):
             nothing, position = await broker.history(f"old-{number}")
             assert tuple(nothing) == ()
@@ -82,11 +82,11 @@ def test_a_forgotten_channel_that_comes_back_has_another_epoch(clock: Clock) -> 
         time = Time()
         broker = await _started(MemoryBroker(clock=time))
         retention = Retention(10, 1.0)
-        before = await broker.publish("lobby", "x", retention)
+        before = await broker.publish("lobby", Publication("x"), retention)
         time.now += 100
         for _ in range(1000):
-            await broker.publish("busy", "x", retention)
-        after = await broker.publish("lobby", "y", retention)
+            await broker.publish("busy", Publication("x"), retention)
+        after = await broker.publish("lobby", Publication("y"), retention)
         assert after.offset == 1
         assert after.epoch != before.epoch
         assert await broker.history("lobby", before) == ((), after)
@@ -103,11 +103,11 @@ def test_a_publication_that_has_expired_is_held_no_longer(clock: Clock) -> None:
         broker = await _started(MemoryBroker(clock=time))
         text = Text("large")
         held = weakref.ref(text)
-        await broker.publish("lobby", text, Retention(10, 1.0))
+        await broker.publish("lobby", Publication(text), Retention(10, 1.0))
         del text
         assert held() is not None
         time.now += 1.0
-        await broker.publish("lobby", "next", Retention(10, 1.0))
+        await broker.publish("lobby", Publication("next"), Retention(10, 1.0))
         assert held() is None
 
     clock.run(scenario())
@@ -121,7 +121,7 @@ def test_forgetting_costs_a_constant_share_however_many_channels_there_are(clock
         try:
             started = process_time()
             for number in range(count):
-                await broker.publish(f"channel-{number}", "x", KEEP)
+                await broker.publish(f"channel-{number}", Publication("x"), KEEP)
             return process_time() - started
         finally:
             gc.enable()
@@ -135,7 +135,7 @@ def test_a_channel_without_history_costs_nothing_when_it_is_idle(clock: Clock) -
     async def scenario() -> None:
         broker = await _started(MemoryBroker())
         for number in range(100):
-            await broker.publish(f"channel-{number}", "x", NONE)
+            await broker.publish(f"channel-{number}", Publication("x"), NONE)
         assert broker._logs == {}
 
     clock.run(scenario())
@@ -144,14 +144,14 @@ def test_a_channel_without_history_costs_nothing_when_it_is_idle(clock: Clock) -
 def test_a_restarted_broker_begins_anew(clock: Clock) -> None:
     async def scenario() -> None:
         broker = await _started(MemoryBroker())
-        before = await broker.publish("lobby", "x", KEEP)
+        before = await broker.publish("lobby", Publication("x"), KEEP)
         start = (await broker.history("unused"))[1]
         await broker.stop()
         await _started(broker)
         nothing, position = await broker.history("lobby")
         assert tuple(nothing) == ()
         assert position.epoch not in (before.epoch, start.epoch)
-        after = await broker.publish("lobby", "y", KEEP)
+        after = await broker.publish("lobby", Publication("y"), KEEP)
         assert (after.offset, after.epoch != before.epoch) == (1, True)
 
     clock.run(scenario())
@@ -160,7 +160,7 @@ def test_a_restarted_broker_begins_anew(clock: Clock) -> None:
 def test_the_default_clock_is_a_real_one() -> None:
     async def scenario() -> Position:
         broker = await _started(MemoryBroker())
-        await broker.publish("lobby", "x", Retention(10, 1e-9))
+        await broker.publish("lobby", Publication("x"), Retention(10, 1e-9))
         kept, position = await broker.history("lobby")
         assert tuple(kept) == ()
         return position

@@ -4,16 +4,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from hubbub import Client, ClientInfo, Goodbye, Position, Retention, Settings
+from hubbub import Client, ClientInfo, Goodbye, Position, Publication, Retention, Settings
+from hubbub.brokers.base import NO_GUARD, Guard
 from hubbub.brokers.memory import MemoryBroker
 from hubbub.errors import Disconnect
 from hubbub.hub.client import Mode
 from hubbub.hub.engine import Engine
-from hubbub.hub.transport import Encoding, Peer, Policy, Transport
+from hubbub.hub.transport import Framing, Peer, Policy, Transport
 from hubbub.protocol.publication import Payload
 
 
-class TupleEncoding(Encoding):
+class TupleFraming(Framing):
     """A batch is the tuple of its payloads; ``joined`` counts how often one was made."""
 
     def __init__(self) -> None:
@@ -27,8 +28,8 @@ class TupleEncoding(Encoding):
 class FakeTransport(Transport):
     """A connection whose peer is the test: it takes all that is pushed, and says what it is told to say."""
 
-    def __init__(self, encoding: TupleEncoding | None = None) -> None:
-        self._encoding = encoding or TupleEncoding()
+    def __init__(self, framing: TupleFraming | None = None) -> None:
+        self._framing = framing or TupleFraming()
         self.batches: list[tuple[Payload, ...]] = []
         self.closed: list[tuple[int, str]] = []
         self.aborted = False
@@ -37,8 +38,8 @@ class FakeTransport(Transport):
         self.policy: Policy | None = None
 
     @property
-    def encoding(self) -> Encoding:
-        return self._encoding
+    def framing(self) -> Framing:  # type: ignore[override]
+        return self._framing
 
     @property
     def received(self) -> list[Payload]:
@@ -61,6 +62,13 @@ class FakeTransport(Transport):
 
     def abort(self) -> None:
         self.aborted = True
+
+    def give_up(self, fault: Disconnect) -> None:
+        assert self.peer is not None
+        self.peer.on_fault(fault)
+
+    async def serve(self) -> None:
+        """Nothing to wait for."""
 
     async def settle(self) -> None:
         self.settled = True
@@ -118,9 +126,11 @@ class RemoteBroker(WatchedBroker):
         await super().unsubscribe(channel)
         self.subscribed.discard(channel)
 
-    async def publish(self, channel: str, data: Payload, retention: Retention) -> Position:
+    async def publish(
+        self, channel: str, publication: Publication, retention: Retention, guard: Guard = NO_GUARD
+    ) -> Position:
         if channel in self.subscribed:
-            return await super().publish(channel, data, retention)
+            return await super().publish(channel, publication, retention, guard)
         return Position(0, "")
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tests.clock import Clock, ticks
 from tests.hub.fakes import FakeTransport, RemoteBroker, Stage, WatchedBroker
 
-from hubbub import Client, Goodbye, Position, UsageError
-from hubbub.brokers.base import Retention
+from hubbub import Client, Goodbye, Position, Publication, UsageError
+from hubbub.brokers.base import NO_GUARD, Guard, Retention
 from hubbub.errors import TooManyConnections
-from hubbub.protocol.publication import Payload
+from hubbub.hub.encodings import plain
 
 AnyClient = Client[Any]
 RESTART = Goodbye(1012, "the server restarts: come back in a moment", "hub")
@@ -192,9 +192,11 @@ def test_publish_asks_the_broker_to_keep_what_the_settings_say(clock: Clock) -> 
     class Keeping(WatchedBroker):
         asked: Retention | None = None
 
-        async def publish(self, channel: str, data: Payload, retention: Retention) -> Position:
+        async def publish(
+            self, channel: str, publication: Publication, retention: Retention, guard: Guard = NO_GUARD
+        ) -> Position:
             self.asked = retention
-            return await super().publish(channel, data, retention)
+            return await super().publish(channel, publication, retention, guard)
 
     async def scenario() -> None:
         broker = Keeping()
@@ -253,15 +255,15 @@ def test_the_broker_is_asked_once_for_the_first_and_once_for_the_last(clock: Clo
         stage = await Stage.open(broker)
         engine = stage.engine
         one, two = FakeTransport(), FakeTransport()
-        await engine.join("lobby", one)
-        await engine.join("lobby", two)
+        await engine.join("lobby", one, plain(one.framing))
+        await engine.join("lobby", two, plain(two.framing))
         assert broker.calls == [("subscribe", "lobby")]
         await engine.leave("lobby", one)
         assert broker.calls == [("subscribe", "lobby")]
         await engine.leave("lobby", two)
         await engine.leave("lobby", two)
         assert broker.calls == [("subscribe", "lobby"), ("unsubscribe", "lobby")]
-        await engine.join("lobby", one)
+        await engine.join("lobby", one, plain(one.framing))
         assert broker.calls[2:] == [("subscribe", "lobby")]
 
     clock.run(scenario())
@@ -272,9 +274,9 @@ def test_who_joins_while_the_broker_still_subscribes_for_another_waits_as_well(c
         broker = RemoteBroker()
         engine = (await Stage.open(broker)).engine
         first, second = FakeTransport(), FakeTransport()
-        joining = asyncio.create_task(engine.join("lobby", first))
+        joining = asyncio.create_task(engine.join("lobby", first, plain(first.framing)))
         await ticks()
-        await engine.join("lobby", second)
+        await engine.join("lobby", second, plain(second.framing))
         await engine.publish("lobby", "after the join")
         await ticks(2)
         assert second.received == ["after the join"]
@@ -289,10 +291,10 @@ def test_who_joins_while_the_broker_still_unsubscribes_for_another_is_subscribed
         broker = RemoteBroker()
         engine = (await Stage.open(broker)).engine
         leaver, joiner = FakeTransport(), FakeTransport()
-        await engine.join("lobby", leaver)
+        await engine.join("lobby", leaver, plain(leaver.framing))
         leaving = asyncio.create_task(engine.leave("lobby", leaver))
         await ticks()
-        await engine.join("lobby", joiner)
+        await engine.join("lobby", joiner, plain(joiner.framing))
         await leaving
         await asyncio.sleep(10)
         await engine.publish("lobby", "after the join")
@@ -315,8 +317,9 @@ def test_whoever_comes_and_goes_the_broker_is_subscribed_in_the_end_if_somebody_
         under_way = []
         for joins, number, pause in moves:
             (there.add if joins else there.discard)(number)
-            step = engine.join if joins else engine.leave
-            under_way.append(asyncio.create_task(step("lobby", transports[number])))
+            one = transports[number]
+            step = engine.join("lobby", one, plain(one.framing)) if joins else engine.leave("lobby", one)
+            under_way.append(asyncio.create_task(step))
             await asyncio.sleep(pause)
         await asyncio.gather(*under_way)
         assert broker.subscribed == ({"lobby"} if there else set())

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.clock import Clock, ticks
-from tests.hub.fakes import FakeTransport, TupleEncoding
+from tests.hub.fakes import FakeTransport, TupleFraming
 
+from hubbub.hub.encodings import Encoding, plain
 from hubbub.hub.fanout import Fanout
 from hubbub.hub.transport import Transport
 from hubbub.protocol.publication import Publication
@@ -22,7 +23,7 @@ BIG_SLICE = 1000
 class Reacting(FakeTransport):
     """Does something whenever a batch comes, from within the push."""
 
-    def __init__(self, reaction: Callable[[], object], encoding: TupleEncoding | None = None) -> None:
+    def __init__(self, reaction: Callable[[], object], encoding: TupleFraming | None = None) -> None:
         super().__init__(encoding)
         self.reaction = reaction
 
@@ -38,13 +39,23 @@ class Broken(FakeTransport):
         raise OSError("broken pipe")
 
 
+class PlainFanout(Fanout):
+    """A fan-out to receivers that are written the data alone."""
+
+    def __init__(self, slice_size: int) -> None:
+        super().__init__(slice_size, on_gap=lambda channel: None)
+
+    def join(self, channel: str, receiver: FakeTransport, encoding: Encoding | None = None) -> bool:
+        return super().join(channel, receiver, encoding or plain(receiver.framing))
+
+
 def deliver(fanout: Fanout, *texts: str, channel: str = "lobby") -> None:
     for text in texts:
         fanout.deliver(channel, Publication(text))
 
 
 def room_of(fanout: Fanout, count: int, channel: str = "lobby") -> list[FakeTransport]:
-    encoding = TupleEncoding()
+    encoding = TupleFraming()
     receivers = [FakeTransport(encoding) for _ in range(count)]
     for receiver in receivers:
         fanout.join(channel, receiver)
@@ -53,7 +64,7 @@ def room_of(fanout: Fanout, count: int, channel: str = "lobby") -> list[FakeTran
 
 def test_every_receiver_sees_the_order_of_delivery(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(slice_size=2)
+        fanout = PlainFanout(slice_size=2)
         receivers = room_of(fanout, 5)
         for number in range(20):
             deliver(fanout, f"{number}")
@@ -68,7 +79,7 @@ def test_every_receiver_sees_the_order_of_delivery(clock: Clock) -> None:
 
 def test_publications_of_one_loop_iteration_are_one_push(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         (receiver,) = room_of(fanout, 1)
         deliver(fanout, "one", "two", "three")
         assert receiver.batches == [], "delivery itself writes nothing"
@@ -83,8 +94,8 @@ def test_publications_of_one_loop_iteration_are_one_push(clock: Clock) -> None:
 
 def test_a_wave_is_encoded_once_for_each_encoding(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(slice_size=3)
-        plain, squeezed = TupleEncoding(), TupleEncoding()
+        fanout = PlainFanout(slice_size=3)
+        plain, squeezed = TupleFraming(), TupleFraming()
         receivers = [FakeTransport(encoding) for encoding in (plain, squeezed) * 10]
         for receiver in receivers:
             fanout.join("lobby", receiver)
@@ -99,7 +110,7 @@ def test_a_wave_is_encoded_once_for_each_encoding(clock: Clock) -> None:
 
 def test_an_encoding_that_nobody_in_the_room_has_costs_nothing(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         elsewhere = FakeTransport()
         fanout.join("elsewhere", elsewhere)
         receiver = FakeTransport()
@@ -107,7 +118,7 @@ def test_an_encoding_that_nobody_in_the_room_has_costs_nothing(clock: Clock) -> 
         deliver(fanout, "one")
         await ticks()
         assert elsewhere.batches == []
-        assert elsewhere.encoding.joined == 0  # type: ignore[attr-defined]
+        assert elsewhere.framing.joined == 0  # type: ignore[attr-defined]
         assert receiver.received == ["one"]
 
     clock.run(scenario())
@@ -115,7 +126,7 @@ def test_an_encoding_that_nobody_in_the_room_has_costs_nothing(clock: Clock) -> 
 
 def test_who_joins_later_in_the_same_iteration_does_not_get_what_was_delivered_before(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         early, late = FakeTransport(), FakeTransport()
         fanout.join("lobby", early)
         deliver(fanout, "before")
@@ -130,7 +141,7 @@ def test_who_joins_later_in_the_same_iteration_does_not_get_what_was_delivered_b
 
 def test_who_leaves_gets_at_once_what_was_delivered_before_and_nothing_after(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         leaver, stayer = room_of(fanout, 2)
         deliver(fanout, "before")
         fanout.leave("lobby", leaver)
@@ -145,7 +156,7 @@ def test_who_leaves_gets_at_once_what_was_delivered_before_and_nothing_after(clo
 
 def test_who_leaves_and_comes_back_has_missed_only_what_was_delivered_in_between(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         receiver, _ = room_of(fanout, 2)
         deliver(fanout, "one")
         fanout.leave("lobby", receiver)
@@ -160,7 +171,7 @@ def test_who_leaves_and_comes_back_has_missed_only_what_was_delivered_in_between
 
 def test_who_joins_and_leaves_between_two_deliveries_gets_neither(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         room_of(fanout, 1)
         visitor = FakeTransport()
         deliver(fanout, "before")
@@ -175,7 +186,7 @@ def test_who_joins_and_leaves_between_two_deliveries_gets_neither(clock: Clock) 
 
 def test_who_joined_late_gets_everything_from_then_on_once(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         room_of(fanout, 1)
         late = FakeTransport()
         deliver(fanout, "before")
@@ -193,7 +204,7 @@ def test_who_joined_late_gets_everything_from_then_on_once(clock: Clock) -> None
 @pytest.mark.parametrize("number", range(5))
 def test_who_leaves_in_the_middle_of_a_large_fan_out_gets_at_once_what_it_is_owed(clock: Clock, number: int) -> None:
     async def scenario() -> None:
-        fanout = Fanout(slice_size=2)
+        fanout = PlainFanout(slice_size=2)
         receivers = room_of(fanout, 5)
         deliver(fanout, "one")
         await ticks()
@@ -213,7 +224,7 @@ def test_who_leaves_in_the_middle_of_a_large_fan_out_gets_at_once_what_it_is_owe
 
 def test_the_last_to_leave_gets_what_he_is_owed_and_the_room_is_gone(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         (receiver,) = room_of(fanout, 1)
         deliver(fanout, "one")
         assert fanout.leave("lobby", receiver) is True
@@ -228,7 +239,7 @@ def test_the_last_to_leave_gets_what_he_is_owed_and_the_room_is_gone(clock: Cloc
 
 def test_join_and_leave_tell_the_first_and_the_last(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         first, second = FakeTransport(), FakeTransport()
         assert fanout.join("lobby", first) is True
         assert fanout.join("lobby", second) is False
@@ -245,7 +256,7 @@ def test_join_and_leave_tell_the_first_and_the_last(clock: Clock) -> None:
 
 def test_rooms_are_apart(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         (here,) = room_of(fanout, 1, "here")
         (there,) = room_of(fanout, 1, "there")
         deliver(fanout, "one", channel="here")
@@ -260,7 +271,7 @@ def test_rooms_are_apart(clock: Clock) -> None:
 
 def test_a_large_fan_out_gives_the_event_loop_its_turn(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(slice_size=10)
+        fanout = PlainFanout(slice_size=10)
         receivers = room_of(fanout, 35)
         deliver(fanout, "one")
         reached = []
@@ -274,7 +285,7 @@ def test_a_large_fan_out_gives_the_event_loop_its_turn(clock: Clock) -> None:
 
 def test_many_small_rooms_share_a_slice(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(slice_size=10)
+        fanout = PlainFanout(slice_size=10)
         receivers = [room_of(fanout, 1, f"room-{number}")[0] for number in range(25)]
         for number in range(25):
             deliver(fanout, "one", channel=f"room-{number}")
@@ -289,7 +300,7 @@ def test_many_small_rooms_share_a_slice(clock: Clock) -> None:
 
 def test_order_holds_when_publications_come_faster_than_slices(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(slice_size=3)
+        fanout = PlainFanout(slice_size=3)
         receivers = room_of(fanout, 7)
         for number in range(12):
             deliver(fanout, f"{number}")
@@ -303,7 +314,7 @@ def test_order_holds_when_publications_come_faster_than_slices(clock: Clock) -> 
 
 def test_nothing_is_scheduled_when_nothing_is_under_way(clock: Clock) -> None:
     async def scenario() -> float:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         (receiver,) = room_of(fanout, 1)
         deliver(fanout, "one")
         started = asyncio.get_running_loop().time()
@@ -317,7 +328,7 @@ def test_nothing_is_scheduled_when_nothing_is_under_way(clock: Clock) -> None:
 
 def test_a_receiver_that_raises_is_dropped_and_disturbs_nobody(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         before, broken, after = FakeTransport(), Broken(), FakeTransport()
         for receiver in (before, broken, after):
             fanout.join("lobby", receiver)
@@ -339,7 +350,7 @@ def test_a_receiver_that_raises_when_it_leaves_is_dropped_and_has_left(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         broken, other = Broken(), FakeTransport()
         fanout.join("lobby", broken)
         fanout.join("lobby", other)
@@ -357,7 +368,7 @@ def test_a_receiver_that_raises_when_it_leaves_is_dropped_and_has_left(
 @pytest.mark.parametrize("slice_size", [1, 2, 3, BIG_SLICE])
 def test_a_receiver_may_leave_from_within_its_push(clock: Clock, slice_size: int) -> None:
     async def scenario() -> None:
-        fanout = Fanout(slice_size)
+        fanout = PlainFanout(slice_size)
         leaver = Reacting(lambda: fanout.leave("lobby", leaver))
         before, after = FakeTransport(), FakeTransport()
         for receiver in (before, leaver, after):
@@ -375,7 +386,7 @@ def test_a_receiver_may_leave_from_within_its_push(clock: Clock, slice_size: int
 @pytest.mark.parametrize("slice_size", [1, 2, BIG_SLICE])
 def test_a_push_may_make_all_others_leave(clock: Clock, slice_size: int) -> None:
     async def scenario() -> None:
-        fanout = Fanout(slice_size)
+        fanout = PlainFanout(slice_size)
         others = [FakeTransport(), FakeTransport()]
         trigger = Reacting(lambda: [fanout.leave("lobby", receiver) for receiver in [*others, trigger]])
         for receiver in (others[0], trigger, others[1]):
@@ -394,7 +405,7 @@ def test_a_push_may_make_all_others_leave(clock: Clock, slice_size: int) -> None
 
 def test_the_last_two_may_leave_inside_one_another(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         # What the first is still owed when it leaves makes the hub give up the second.
         second = FakeTransport()
         outcomes = []
@@ -412,7 +423,7 @@ def test_the_last_two_may_leave_inside_one_another(clock: Clock) -> None:
 
 def test_a_push_may_publish_and_it_is_delivered_behind(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         echo = ["two"]
         reacting = Reacting(lambda: deliver(fanout, echo.pop()) if echo else None)
         other = FakeTransport()
@@ -427,7 +438,7 @@ def test_a_push_may_publish_and_it_is_delivered_behind(clock: Clock) -> None:
 
 def test_flush_works_off_what_is_noted_and_what_is_under_way(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(slice_size=2)
+        fanout = PlainFanout(slice_size=2)
         receivers = room_of(fanout, 9)
         (elsewhere,) = room_of(fanout, 1, "elsewhere")
         deliver(fanout, "one")
@@ -460,7 +471,7 @@ class Forgetful(FakeTransport):
 @pytest.mark.parametrize("flushed", [True, False])
 def test_what_has_been_pushed_is_held_no_longer(clock: Clock, *, flushed: bool) -> None:
     async def scenario() -> None:
-        fanout = Fanout(slice_size=2)
+        fanout = PlainFanout(slice_size=2)
         for _ in range(5):
             fanout.join("lobby", Forgetful())
         text = Text("large")
@@ -534,11 +545,11 @@ class _Model:
 def test_whatever_happens_each_receiver_gets_exactly_what_was_delivered_while_it_was_there(
     early: set[int], history: list[tuple[str, str, int]], slice_size: int
 ) -> None:
-    encodings = [TupleEncoding(), TupleEncoding()]
+    encodings = [TupleFraming(), TupleFraming()]
     model = _Model([FakeTransport(encodings[number % 2]) for number in RECEIVERS])
 
     async def scenario() -> None:
-        fanout = Fanout(slice_size)
+        fanout = PlainFanout(slice_size)
         for action, channel, number in [*(("join", CHANNELS[0], number) for number in sorted(early)), *history]:
             if action == "tick":
                 await ticks()
@@ -558,7 +569,7 @@ def test_a_large_room_coalesces_while_it_is_written_to(clock: Clock) -> None:
     """One publication in each turn, to more receivers than fit into a slice: pushes do not pile up."""
 
     async def scenario() -> None:
-        fanout = Fanout(10)
+        fanout = PlainFanout(10)
         receivers = room_of(fanout, 50)
         for number in range(40):
             deliver(fanout, str(number))
@@ -572,7 +583,7 @@ def test_a_large_room_coalesces_while_it_is_written_to(clock: Clock) -> None:
 
 def test_a_storm_of_joins_that_announce_themselves_costs_each_member_one_push(clock: Clock) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         members = room_of(fanout, 20)
         newcomers = []
         for number in range(10):
@@ -586,7 +597,7 @@ def test_a_storm_of_joins_that_announce_themselves_costs_each_member_one_push(cl
     clock.run(scenario())
 
 
-class Choosy(TupleEncoding):
+class Choosy(TupleFraming):
     """Cannot encode everything."""
 
     def join(self, payloads: Sequence[str | bytes]) -> tuple[str | bytes, ...]:
@@ -597,7 +608,7 @@ class Choosy(TupleEncoding):
 
 def test_what_cannot_be_encoded_is_dropped_and_the_next_arrives(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
-        fanout = Fanout(BIG_SLICE)
+        fanout = PlainFanout(BIG_SLICE)
         receiver = FakeTransport(Choosy())
         fanout.join("lobby", receiver)
         deliver(fanout, "rubbish")

@@ -418,7 +418,7 @@ def test_a_connection_that_the_app_attached_to_outlives_the_app(serve: Serve, wi
             self.goodbyes: list[Any] = []
 
         def on_messages(self, messages: Any, count: int, size: int) -> None:
-            self.transport.push(self.transport.encoding.join(messages))
+            self.transport.push(self.transport.framing.join(messages))
 
         def on_lost(self, goodbye: Any) -> None:
             self.goodbyes.append(goodbye)

@@ -19,7 +19,7 @@ class Override(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """What a subscription is given."""
+    """What a subscription is given: what ``on_subscribe`` may return, and what a token says."""
 
     info: Payload | None = None
     """What others see beside the user in this channel (``chan_info``)."""
@@ -34,7 +34,7 @@ NO_GRANTS: Mapping[str, Grant] = MappingProxyType({})
 
 
 class Identity(NamedTuple):
-    """Who a connection is."""
+    """Who a connection is: what ``on_connect`` returns, and what a token says."""
 
     user: str = ""
     """Empty: anonymous."""

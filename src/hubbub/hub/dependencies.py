@@ -43,7 +43,10 @@ Value = TypeVar("Value")
 
 
 class SessionInfo(NamedTuple):
-    """Who asks."""
+    """The session that a handler is called for.
+
+    ``transport`` is ``"websocket"``, ``"http_stream"`` or ``"sse"``, ``protocol`` is ``"json"`` or ``"protobuf"``.
+    """
 
     id: str
     user: str

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from hubbub.hub.transport import Framing
 from hubbub.protocol.codecs import Codec
@@ -22,6 +22,8 @@ class Encoding(ABC):
     """What receivers of one kind are sent for the events of a channel. Equal ones share their batches."""
 
     framing: Framing
+    needs_before: ClassVar[bool] = False
+    """Whether ``join`` looks at the publication before."""
     after_first: "Encoding | None" = None
     """The encoding of a receiver that has got a batch of this one, where that is another."""
 
@@ -88,6 +90,8 @@ class Deltas(Pushes):
 
     A receiver that has seen none starts with ``fresh``, which sends the first in full.
     """
+
+    needs_before = True
 
     def __init__(self, framing: Framing, codec: Codec, *, presence: bool, fresh: bool) -> None:
         super().__init__(framing, codec, presence=presence)

@@ -52,7 +52,7 @@ class _Room:
         """The offset of the newest publication that came here, in ``epoch``."""
         self.epoch = ""
         self.last: Publication | None = None
-        """The newest publication that was sealed."""
+        """The newest publication that was sealed, where a receiver needs it."""
 
     def __len__(self) -> int:
         return sum(map(len, self.receivers.values()))
@@ -99,7 +99,8 @@ class _Room:
                 for receiver in wave.owed[encoding]:
                     self.remove(receiver, encoding)
                     self.add(receiver, encoding.after_first)
-        self.last = self.before(len(self.noted))
+        needed = any(encoding.needs_before for encoding in self.receivers)
+        self.last = self.before(len(self.noted)) if needed else None
         self.noted = []
         self.late = {}
         return wave
