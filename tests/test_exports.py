@@ -27,7 +27,7 @@ def test_every_public_name_is_there_and_says_what_it_is(module: str) -> None:
     for name in package.__all__:
         thing = getattr(package, name)
         assert inspect.isclass(thing) or inspect.isfunction(thing), name
-        documented = vars(thing).get("__doc__") or ""
+        documented = (vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__) or ""
         assert len(documented) > 20, f"{name} has no docstring of its own"
         assert thing.__module__.startswith("hubbub."), name
 
