@@ -16,7 +16,7 @@ LAYERS = (
     {"brokers", "channels", "auth"},
     {"hub"},
     {"transports"},
-    {"api"},
+    {"api", "asyncapi"},
     {"app", "channel", "wire"},
     {"console"},
     {"cli"},

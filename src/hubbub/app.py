@@ -17,6 +17,7 @@ from fastapi.exceptions import WebSocketException
 from starlette.websockets import WebSocket, WebSocketState
 
 from hubbub.api import api_router
+from hubbub.asyncapi import asyncapi_router
 from hubbub.auth.base import Auth, Grant
 from hubbub.brokers.base import NO_GUARD, Broker, Guard, History
 from hubbub.brokers.memory import MemoryBroker
@@ -250,8 +251,11 @@ class Hub:
 
         ``/connection/websocket``, ``/connection/http_stream`` and ``/connection/sse`` with ``/emulation``, and
         the one-way forms ``/connection/uni_websocket``, ``/connection/uni_http_stream``, ``/connection/uni_sse``.
+        What they are for is told at ``/asyncapi``, and to programs at ``/asyncapi.json``.
         """
-        return sessions_router(self._running)
+        router = sessions_router(self._running)
+        router.include_router(asyncapi_router(self._registry, self.settings))
+        return router
 
     @cached_property
     def api(self) -> APIRouter:
@@ -270,7 +274,7 @@ class Hub:
             UsageError: the hub is not running.
             UnknownChannel: the channel is not declared.
         """
-        await self._running().sessions.subscribe(user, channel, grant or Grant())
+        await self._running().sessions.subscribe(user, channel, (grant or Grant()).encoded())
 
     async def unsubscribe(self, user: str, channel: str = "") -> None:
         """Takes all sessions of ``user`` from ``channel``, or from all channels; their clients are told."""

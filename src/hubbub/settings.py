@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     """Receivers that are written to before the event loop gets its turn."""
     api_key: SecretStr = SecretStr("")
     """What callers of the HTTP API show. Empty: nobody may call it."""
+    asyncapi_url: str = Field(default="/asyncapi", pattern=r"^((/[\w.~-]+)+)?$")
+    """Where ``hub.router`` has the page of the API, and with ``.json`` its document. Empty: neither is there."""
     history_size: int = Field(default=0, ge=0)
     """Publications that a channel keeps. 0: none."""
     history_ttl: float = Field(default=300.0, gt=0)

@@ -28,6 +28,15 @@ class Kind(NamedTuple):
         return "-".join(self if self.transport != "websocket" else self[:2])
 
 
+WEBSOCKET_KINDS = [Kind(host, encoding) for host in ("node", "chromium", "python") for encoding in ("json", "protobuf")]
+FALLBACK_KINDS = [
+    Kind(host, encoding, transport)
+    for host in ("node", "chromium")
+    for encoding, transport in (("json", "http_stream"), ("protobuf", "http_stream"), ("json", "sse"))
+]
+KINDS = [*WEBSOCKET_KINDS, *FALLBACK_KINDS]
+
+
 class CallRefused(Exception):
     """The server, or the SDK, answered a call with an error."""
 
@@ -42,6 +51,8 @@ class Host(ABC):
 
     def __init__(self) -> None:
         self.clients: dict[str, Client] = {}
+        self.complaints: list[str] = []
+        """What went wrong in there that no call was told of."""
 
     @abstractmethod
     def ask(self, client: str, method: str, arguments: Mapping[str, Any]) -> Any:
@@ -74,7 +85,8 @@ class Client:
         self.kind = kind
         self.user = user
         self.name = f"{user} {next(_numbers)}"
-        self._host = host
+        self.id = ""
+        self.host = host
         self._events: list[Event] = []
         self._cursors: dict[str, int] = {}
         self._news = threading.Condition()
@@ -91,6 +103,12 @@ class Client:
     def __repr__(self) -> str:
         return f"<{self.name} in {self.kind}>"
 
+    def expect_welcome(self, within: float = 10.0) -> Event:
+        """Waits until it is connected, and notes its id."""
+        welcome = self.expect("connected", within)
+        self.id = welcome["id"]
+        return welcome
+
     # Calling.
 
     def call(self, method: str, **arguments: Any) -> Any:
@@ -99,7 +117,7 @@ class Client:
         Raises:
             CallRefused: an error.
         """
-        return self._host.ask(self.name, method, arguments)
+        return self.host.ask(self.name, method, arguments)
 
     def enter(self, channel: str, **options: Any) -> Event:
         """Subscribes, and gives the event that says so."""
@@ -107,8 +125,8 @@ class Client:
         return self.expect("subscribed", channel=channel)
 
     def close(self) -> None:
-        del self._host.clients[self.name]
-        self._host.ask(self.name, "close", {})
+        del self.host.clients[self.name]
+        self.host.ask(self.name, "close", {})
 
     # Hearing.
 

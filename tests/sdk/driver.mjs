@@ -114,7 +114,7 @@ class Client {
       const recovery = { was_recovering: wasRecovering, recovered };
       say("subscribed", { side, channel, ...recovery, position, data: this.read(data) });
     });
-    source.on("unsubscribed", ({ channel, code }) => say("unsubscribed", { side, channel, ...(code && { code }) }));
+    source.on("unsubscribed", ({ channel, code }) => say("unsubscribed", { side, channel, code }));
     source.on("publication", (one) => {
       say("publication", { side, channel: one.channel, ...this.publication(one) });
     });

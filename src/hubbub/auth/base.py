@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from hubbub.protocol.publication import Payload
+from hubbub.protocol.publication import Payload, encode
 
 
 class Override(NamedTuple):
@@ -21,13 +21,21 @@ class Override(NamedTuple):
 class Grant(NamedTuple):
     """What a subscription is given: what ``on_subscribe`` may return, and what a token says."""
 
-    info: Payload | None = None
-    """What others see beside the user in this channel (``chan_info``)."""
-    data: Payload | None = None
-    """What the subscriber gets with the answer."""
+    info: Any = None
+    """What others see beside the user in this channel (``chan_info``): anything that JSON can hold. None: nothing."""
+    data: Any = None
+    """What the subscriber gets with the answer: anything that JSON can hold. None: nothing."""
     expire_at: float = 0.0
     """Unix seconds. 0: never."""
     override: Override = Override()
+
+    def encoded(self) -> "Grant":
+        """The same, with ``info`` and ``data`` as they are sent.
+
+        Raises:
+            UsageError: one of them has no JSON form.
+        """
+        return self._replace(info=_encoded(self.info), data=_encoded(self.data))
 
 
 NO_GRANTS: Mapping[str, Grant] = MappingProxyType({})
@@ -38,16 +46,29 @@ class Identity(NamedTuple):
 
     user: str = ""
     """Empty: anonymous."""
-    info: Payload | None = None
-    """What others see beside the user in all channels (``conn_info``)."""
-    data: Payload | None = None
-    """What the client gets with the answer to its connect."""
+    info: Any = None
+    """What others see beside the user in all channels (``conn_info``): anything that JSON can hold. None: nothing."""
+    data: Any = None
+    """What the client gets with the answer to its connect: anything that JSON can hold. None: nothing."""
     expire_at: float = 0.0
     """Unix seconds. 0: never."""
     subscriptions: Mapping[str, Grant] = NO_GRANTS
     """The channels that the server subscribes the connection to."""
     meta: Mapping[str, Any] | None = None
     """What the app keeps with the connection; clients never see it."""
+
+    def encoded(self) -> "Identity":
+        """The same, with everything as it is sent.
+
+        Raises:
+            UsageError: something has no JSON form.
+        """
+        subscriptions = {channel: grant.encoded() for channel, grant in self.subscriptions.items()}
+        return self._replace(info=_encoded(self.info), data=_encoded(self.data), subscriptions=subscriptions)
+
+
+def _encoded(value: Any) -> Payload | None:
+    return None if value is None else encode(value)
 
 
 class Auth(ABC):

@@ -52,7 +52,7 @@ class Declaration:
             granted = await session.call(self.on_subscribe, parameters, {"channel": channel}, data)
             if granted is not None and not isinstance(granted, Grant):
                 raise UsageError(f"on_subscribe of {self.pattern.text!r} returned {granted!r}; return None or a Grant")
-            return granted or Grant()
+            return Grant() if granted is None else granted.encoded()
         if not session.may(self.rules.may_subscribe, subscribed=False):
             raise Forbidden
         return Grant()

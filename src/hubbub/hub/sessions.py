@@ -108,7 +108,7 @@ class Sessions:
             raise BadRequest
         if not isinstance(identity, Identity):
             raise TypeError(f"on_connect returned {identity!r}; it must return an Identity, or None to refuse")
-        return identity
+        return identity.encoded()
 
     def _ensure_within_user_limit(self, user: str) -> None:
         limit = self._engine.settings.max_connections_per_user

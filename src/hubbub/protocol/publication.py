@@ -19,6 +19,8 @@ class Json(str):
 Payload = str | bytes
 """What is published: text, JSON text (``Json``) or bytes."""
 
+NO_DATA = Json("")
+"""No data at all, as a removed entry of a map has none."""
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -52,6 +54,8 @@ class Publication(NamedTuple):
     """In a map channel: the entry is gone."""
     version: int = 0
     """In a shared poll channel: the version of the entry."""
+    before: "Publication | None" = None
+    """In a map channel, as it is delivered: the publication that the entry was until now."""
 
 
 class Presence(NamedTuple):
@@ -96,7 +100,7 @@ def from_bytes(data: bytes) -> Payload:
         text = data.decode()
         if "\n" in text or "\r" in text:
             return one_line(text)
-        msgspec.json.decode(data)
+        _ensure_json(text)
         return Json(text)
     except ValueError:
         return data
@@ -108,8 +112,15 @@ def one_line(text: str) -> Json:
     Raises:
         ValueError: it is no JSON.
     """
-    msgspec.json.decode(text)
+    _ensure_json(text)
     return Json(msgspec.json.format(text, indent=-1) if "\n" in text or "\r" in text else text)
+
+
+def _ensure_json(text: str) -> None:
+    try:
+        msgspec.json.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def size_of(payload: Payload) -> int:

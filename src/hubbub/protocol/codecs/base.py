@@ -62,7 +62,10 @@ class Codec(ABC):
 
     @abstractmethod
     def embed(self, data: bytes) -> Raw | None:
-        """Payload or delta for a subscription that takes deltas; None where this encoding cannot carry it."""
+        """Payload or delta for a subscription that takes deltas; None where this encoding cannot carry it.
+
+        No data is the JSON value null, where it has to be JSON: clients read it as such.
+        """
 
     def info(self, member: Member) -> ClientInfo:
         """Who is in a channel, as a message."""

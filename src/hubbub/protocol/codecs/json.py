@@ -10,6 +10,7 @@ from hubbub.protocol.codecs.base import Codec
 from hubbub.protocol.commands import Command, ConnectRequest, EmulationRequest
 from hubbub.protocol.events import Reply
 from hubbub.protocol.publication import Json, Payload, one_line
+from hubbub.protocol.schema import NOTHING
 
 _commands = msgspec.json.Decoder(Command)
 _emulation = msgspec.json.Decoder(EmulationRequest)
@@ -33,7 +34,10 @@ class JsonCodec(Codec):
             raise ValueError("nested too deeply") from None
 
     def decode_emulation(self, data: bytes) -> EmulationRequest:
-        request = _emulation.decode(data)
+        try:
+            request = _emulation.decode(data)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
         request.data = Raw(_text.decode(request.data).encode())
         return request
 
@@ -45,14 +49,14 @@ class JsonCodec(Codec):
 
     def data(self, payload: Payload) -> Raw:
         if isinstance(payload, Json):
-            return Raw(payload.encode())
+            return Raw(payload.encode()) if payload else NOTHING
         if isinstance(payload, str):
             return Raw(_encode(payload))
         raise WrongProtocol
 
     def embed(self, data: bytes) -> Raw | None:
         try:
-            return Raw(_encode(data.decode()))
+            return Raw(_encode(data.decode() or "null"))
         except UnicodeDecodeError:  # a delta may begin or end within a character
             return None
 

@@ -1,0 +1,151 @@
+"""The AsyncAPI document as a page to read: HTML without a script, which asks for nothing more."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from hubbub.asyncapi.markup import Html, element, joined, paragraphs
+from hubbub.asyncapi.rules import features, permissions
+from hubbub.asyncapi.schemas import Schema, referred
+from hubbub.asyncapi.shapes import definitions, expression, fields, remarks
+
+_HERE = Path(__file__).parent
+_TEMPLATE = Template((_HERE / "page.html").read_text("utf-8"))
+_STYLE = (_HERE / "page.css").read_text("utf-8")
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+
+CONTENT_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""For the header: no script, no request, no style but the page's own."""
+
+Object = dict[str, Any]
+
+
+def page(document: Object, source: str) -> str:
+    """The page.
+
+    Args:
+        document: as ``hubbub.asyncapi.document`` made it.
+        source: where the document itself is.
+    """
+    info, parts = document["info"], _Parts(document)
+    sections = (
+        ("Channels", "panels", parts.channels()),
+        ("Calls", "panels", parts.calls()),
+        ("Connect", "cards", parts.connections()),
+        ("Schemas", "cards", parts.schemas()),
+    )
+    return _TEMPLATE.substitute(
+        title=joined([info["title"]]),
+        version=joined([info["version"]]),
+        description=paragraphs(info.get("description", "")),
+        source=element("a", source.rpartition("/")[2], href=source),
+        style=_STYLE,
+        navigation=parts.navigation(),
+        main=joined(
+            joined([element("h2", title), element("div", *found, class_=kind)])
+            for title, kind, found in sections
+            if found
+        ),
+    )
+
+
+class _Parts:
+    """What the sections of the page consist of."""
+
+    def __init__(self, document: Object) -> None:
+        self._document = document
+        self._schemas: dict[str, Schema] = document["components"]["schemas"]
+        self._operations: dict[str, list[Object]] = {key: [] for key in document["channels"]}
+        for operation in document["operations"].values():
+            self._operations[operation["channel"]["$ref"].rpartition("/")[2]].append(operation)
+
+    def navigation(self) -> Html:
+        channels = self._document["channels"].items()
+        return joined(element("li", element("a", _title(one), href=f"#channel-{key}")) for key, one in channels)
+
+    def channels(self) -> list[Html]:
+        return [self._panel(key, one) for key, one in self._document["channels"].items() if one["address"] is not None]
+
+    def calls(self) -> list[Html]:
+        return [self._panel(key, one) for key, one in self._document["channels"].items() if one["address"] is None]
+
+    def connections(self) -> list[Html]:
+        found = []
+        for server in self._document.get("servers", {}).values():
+            address = f"{server['protocol']}://{server['host']}{server['pathname']}"
+            description = paragraphs(server["description"])
+            found.append(_card(server["title"], element("p", element("code", address), class_="address"), description))
+        for scheme in self._document["components"].get("securitySchemes", {}).values():
+            found.append(_card(scheme.get("bearerFormat", "Token"), paragraphs(scheme["description"])))
+        return found
+
+    def schemas(self) -> list[Html]:
+        return [
+            _card(name, *remarks(schema, "p"), self._shape(schema), id=f"schema-{name}")
+            for name, schema in self._schemas.items()
+        ]
+
+    def _panel(self, key: str, channel: Object) -> Html:
+        operations = self._operations[key]
+        rules = channel.get("x-hubbub-rules", {})
+        return element(
+            "section",
+            element("h3", _title(channel)),
+            paragraphs(channel.get("description", "")),
+            definitions({name: (_parameter(one), False) for name, one in channel.get("parameters", {}).items()}),
+            joined(map(self._operation, operations)),
+            features(rules),
+            permissions(rules, tokens="securitySchemes" in self._document["components"]),
+            class_="panel",
+            id=f"channel-{key}",
+        )
+
+    def _operation(self, operation: Object) -> Html:
+        described = paragraphs(operation.get("description", ""))
+        ways = [self._way(operation["title"], operation["action"], operation["messages"])]
+        if "reply" in operation:
+            ways.append(self._way("The answer", "send", operation["reply"]["messages"]))
+        return joined([described, *ways])
+
+    def _way(self, title: str, action: str, messages: list[Object]) -> Html:
+        found = joined((self._message(self._look_up(message)) for message in messages), " ")
+        return element("div", element("h4", title), found or element("p", "no data"), class_=f"way {action}")
+
+    def _look_up(self, reference: Object) -> Object:
+        *_, channel, _, message = reference["$ref"].split("/")
+        found: Object = self._document["channels"][channel]["messages"][message]
+        return found
+
+    def _message(self, message: Object) -> Html:
+        if "payload" not in message:
+            return element("p", "bytes, as they come")
+        payload = message["payload"]
+        shape = self._schemas.get(referred(payload), {})
+        examples = [
+            element("pre", json.dumps(example["payload"], indent=2, ensure_ascii=False), tabindex="0")
+            for example in message.get("examples", ())
+        ]
+        return joined(
+            [element("p", expression(payload), class_="type"), *remarks(shape, "p"), fields(shape), *examples]
+        )
+
+    def _shape(self, schema: Schema) -> Html:
+        return fields(schema) or element("p", expression(schema), class_="type")
+
+
+def _title(channel: Object) -> Html:
+    return element("code", channel["title"])
+
+
+def _card(title: str, *content: Html, id: str = "") -> Html:
+    return element("article", element("h3", title), *content, class_="card", id=id)
+
+
+def _parameter(parameter: Object) -> Schema:
+    return {**parameter.get("x-hubbub-schema", {"type": "string"}), "description": parameter["description"]}

@@ -1,0 +1,92 @@
+"""The types that an app's handlers have to do with, and what each is there for."""
+
+import inspect
+from collections.abc import Iterator
+from enum import Enum, auto
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin
+
+from pydantic.json_schema import JsonSchemaMode
+
+from hubbub.hub.declaration import Declaration
+from hubbub.hub.handlers import Handler
+from hubbub.hub.registry import Registry
+
+
+class Part(Enum):
+    """What a handler has one type for."""
+
+    MESSAGE = auto()
+    """What a client sends."""
+    ANSWER = auto()
+    """What an RPC method answers."""
+    CHANGE = auto()
+    """What ``on_publish`` publishes instead of what came; None, which publishes what came, is no part of it."""
+
+
+class Use(NamedTuple):
+    """One type of a handler: a part of it, or by its name a parameter of the channel's pattern."""
+
+    handler: Handler
+    part: Part | str
+
+    @property
+    def type(self) -> Any:
+        match self.part:
+            case Part.MESSAGE:
+                return self.handler.message_type
+            case Part.ANSWER:
+                return self.handler.return_type
+            case Part.CHANGE:
+                return Union[tuple(kind for kind in _kinds(self.handler) if kind is not NoneType)]  # noqa: UP007
+            case str(name):
+                parameter = inspect.signature(self.handler.function, eval_str=True).parameters.get(name)
+                return Any if parameter is None or parameter.annotation is parameter.empty else parameter.annotation
+
+    @property
+    def mode(self) -> JsonSchemaMode:
+        return "serialization" if self.part in (Part.ANSWER, Part.CHANGE) else "validation"
+
+
+def message_of(handler: Handler | None) -> Use | None:
+    """What the handler takes of a client; None if nothing."""
+    return None if handler is None or handler.message_type is None else Use(handler, Part.MESSAGE)
+
+
+def published(handler: Handler | None) -> list[Use | None]:
+    """What subscribers may get for what a client publishes; None stands for anything."""
+    kinds = () if handler is None else _kinds(handler)
+    uses: list[Use | None] = []
+    if handler is not None and any(kind is not NoneType for kind in kinds):
+        uses.append(Use(handler, Part.CHANGE))
+    if not kinds or NoneType in kinds:
+        uses.append(message_of(handler))
+    return uses
+
+
+def wanted(registry: Registry) -> Iterator[Use]:
+    """All types that clients see."""
+    for handler in registry.handlers:
+        if (use := message_of(handler)) is not None:
+            yield use
+    for method in registry.methods.values():
+        yield Use(method, Part.ANSWER)
+    for declaration in registry.catalogue:
+        yield from filter(None, published(declaration.on_publish))
+        yield from (
+            Use(handler, name) for handler in handlers_of(declaration) for name in declaration.pattern.parameters
+        )
+
+
+def handlers_of(declaration: Declaration) -> list[Handler]:
+    """The functions of a channel's, the one for what clients publish first."""
+    return [one for one in (declaration.on_publish, declaration.on_subscribe) if one is not None]
+
+
+def _kinds(handler: Handler) -> tuple[Any, ...]:
+    """The types of what is returned, one by one; none if nothing is said of it."""
+    kind = handler.return_type
+    if kind is Any:
+        return ()
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    return tuple(NoneType if one is None else one for one in kinds)
