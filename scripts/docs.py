@@ -7,16 +7,18 @@ import re
 import sys
 import textwrap
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
+from pydantic import SecretStr
 from typer.models import ArgumentInfo, OptionInfo
 
 import hubbub
 from hubbub.cli.commands import app as command_line
-from hubbub.errors import Disconnect, Refused, Slow
+from hubbub.channels import Rules
+from hubbub.errors import CommandError, Disconnect, Refused, SessionEnd, Slow
 from hubbub.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -34,27 +36,49 @@ API: dict[str, tuple[str, ...]] = {
         "history",
         "on_goodbye",
         "clients",
+        "router",
+        "api",
+        "channel",
+        "rpc",
+        "on_connect",
+        "subscribe",
+        "unsubscribe",
+        "disconnect",
+        "presence",
         "one_process",
     ),
+    "Channel": ("pattern", "rules", "name", "publish", "on_subscribe", "on_publish"),
     "Client": ("info", "goodbye", "send", "join", "leave", "close"),
     "ClientInfo": ("id", "user", "address", "path", "subprotocol", "data", "connected_at"),
     "Goodbye": ("code", "reason", "by"),
-    "Publication": ("data", "offset"),
+    "SessionInfo": ("id", "user", "info", "meta", "transport", "protocol", "connected_at"),
+    "current_session": (),
+    "Identity": ("user", "info", "data", "expire_at", "subscriptions", "meta"),
+    "Grant": ("info", "data", "expire_at"),
+    "JWT": ("token", "subscription_token"),
+    "Auth": ("authenticate", "authorize"),
+    "Publication": ("data", "offset", "epoch", "publisher", "tags", "key", "removed"),
+    "Member": ("user", "client", "info", "channel_info"),
     "Position": ("offset", "epoch"),
     "Settings": ("load", "detection_bound"),
     "HubbubError": (),
     "UsageError": (),
+    "CommandError": ("code", "message", "temporary"),
+    "Forbidden": (),
     "Disconnect": ("code", "reconnect", "advice", "aborts", "goodbye"),
-    "Broker": ("start", "stop", "publish", "subscribe", "unsubscribe"),
+    "Broker": ("start", "stop", "publish", "announce", "subscribe", "unsubscribe"),
     "History": ("history", "remove_history"),
-    "Retention": ("size", "ttl"),
+    "Retention": ("size", "ttl", "meta_ttl"),
 }
 
 # What the source leaves to the name.
 UNSAID = {
     "Hub.settings": "`settings: Settings`: what the arguments and the environment came to.",
     "Client.info": "`info: ClientInfo`: who it is.",
-    "Hub": "`Hub(broker: str | Broker = 'memory://', **settings: Any)`",
+    "Hub": "`Hub(broker: str | Broker = 'memory://', *, auth: Auth | None = None, **settings: Any)`",
+    "JWT": "`JWT(*, secret=None, previous_secret=None, previous_secret_until=None, public_key=None, jwks_url=None, "
+    "algorithms=None, audience=None, issuer=None, user_claim='sub', leeway=0.0, allow_anonymous=True, "
+    "subscription=None)`",
 }
 
 
@@ -134,6 +158,10 @@ def default_of(name: str, doc: str) -> str:
     value = Settings.model_fields[name].default
     if value == ():
         return "none"
+    if isinstance(value, SecretStr | str):
+        return f"`{value}`" if value and isinstance(value, str) else "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return size(value) if isinstance(value, int) and doc.startswith("Bytes") else f"{value:g}"
 
 
@@ -142,7 +170,7 @@ def bound_of(name: str) -> str:
         for attribute, words in (("ge", "at least"), ("gt", "more than")):
             if hasattr(bound, attribute):
                 return f"{words} {getattr(bound, attribute)}"
-    return "a list"
+    return {bool: "`true` or `false`", tuple[str, ...]: "a list"}.get(Settings.model_fields[name].annotation, "text")
 
 
 SETTINGS_PAGE = """\
@@ -158,7 +186,7 @@ Every limit and time of a hub. Give one as an argument, `Hub(message_rate=20)`, 
 {rows}
 
 A wrong value or an unknown argument stops the program before it serves, with a `UsageError` that names it.
-An unknown `HUBBUB_…` variable is not noticed: check the spelling.
+An unknown `HUBBUB_…` variable is warned of in the log.
 
 `hubbub run` and `hubbub serve` start the server before they know your hub. So what concerns the server is read
 from the environment alone, and an argument of `Hub` does not reach it: `HUBBUB_HANDSHAKE_TIMEOUT` (for the
@@ -227,6 +255,27 @@ read cannot be told a code, since what it has not read is in the way of the clos
 wire: it is what the log and `on_goodbye` say. A frozen peer has room for a close frame, and may find 1011 when it
 thaws.
 
+## What ends a session
+
+Sessions, which speak the Centrifuge protocol, are told these codes with these words; over HTTP, where there is no
+close frame, as a last `disconnect` push. SDKs come back after 3000 to 3499 and 4000 to 4499, and give up after
+3500 to 3999 and 4500 to 4999; 4000 to 4999 are yours, for `hub.disconnect`.
+
+| code | name | the words | come back? | when | what to do |
+|---|---|---|---|---|---|
+{sessions}
+
+## What a command is answered with
+
+The session stays. Raise one of these in a handler (`from hubbub.errors import …`), or `CommandError` with a code of
+your own from 400 to 1999.
+
+| code | name | message | when |
+|---|---|---|---|
+{commands}
+
+## Before the accept
+
 *HTTP 403* is the answer to the handshake, before the connection is accepted. A browser's page sees 1006 and
 no more; the reason is in the server's log.
 
@@ -245,20 +294,96 @@ the block. 4000 to 4999 are yours. |
 
 
 def close_codes_page() -> str:
-    kinds = sorted(tree(Disconnect), key=lambda kind: (issubclass(kind, Refused), kind.code, kind.__name__))
+    ends = sorted(tree(Disconnect), key=lambda kind: (issubclass(kind, Refused), kind.code, kind.__name__))
+    kinds = [kind for kind in ends if not issubclass(kind, SessionEnd)]
+    sessions = [
+        (
+            str(kind.code),
+            f"`{kind.__name__}`",
+            kind.text,
+            "yes" if kind.reconnect else "no",
+            first_paragraph(kind),
+            re.sub(r"(HUBBUB_\w+)", r"`\1`", plain(kind.advice)),
+        )
+        for kind in ends
+        if issubclass(kind, SessionEnd)
+    ]
+    commands = [
+        (str(kind.code), f"`{kind.__name__}`", kind.message, first_paragraph(kind))
+        for kind in sorted(CommandError.__subclasses__(), key=lambda kind: kind.code)
+    ]
     cells = (
         (
             str(kind.code),
             f"`{kind.__name__}`",
             seen_by_peer(kind),
             "yes" if kind.reconnect else "no",
-            plain(inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0]),
+            first_paragraph(kind),
             re.sub(r"(HUBBUB_\w+)", r"`\1`", plain(kind.advice)),
         )
         for kind in kinds
     )
-    rows = "\n".join(f"| {' | '.join(row)} |" for row in cells)
-    return CLOSE_CODES_PAGE.format(note=NOTE, rows=rows)
+    return CLOSE_CODES_PAGE.format(note=NOTE, rows=table(cells), sessions=table(sessions), commands=table(commands))
+
+
+def first_paragraph(kind: type) -> str:
+    return plain(inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0])
+
+
+def table(rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+# Channel rules
+
+
+CHANNELS_PAGE = """\
+# Channel rules
+
+{note}
+
+What `hub.channel(pattern, …)` takes. All of it is frozen: a channel is what its declaration says, as long as the
+program runs. What is not said is off, or denied.
+
+| rule | default | type | meaning |
+|---|---|---|---|
+{rows}
+
+`recovery` is `"force"` where there is a history, unless said otherwise; `recovery="cache"` is short for
+`recovery="force", recovery_mode="cache"`. Times are seconds, or text such as `"90s"`, `"15m"`, `"1h30m"`, `"7d"`.
+
+Who may: `"nobody"`; `"subscribers"`, who are in the channel; `"users"`, who have a user; `"everyone"`. A handler
+(`on_subscribe`, `on_publish`) decides instead of the rule, and a subscription token instead of both.
+
+## Patterns
+
+| pattern | matches | not |
+|---|---|---|
+| `news` | `news` | `news:1` |
+| `chat:{{room}}` | `chat:lobby`, `chat:lobby#42` | `chat:a:b` |
+| `files:{{path:path}}` | `files:a:b`, `files:` | `file:a` |
+| `#{{user}}`, `personal=True` | `#42`, for user 42 alone, from its connect on | |
+
+The first declaration that matches counts, so declare the narrow ones first. A name is ASCII, and as long as
+`max_channel_length` allows; `$` before it (`$chat:lobby`) makes a subscription token necessary.
+"""
+
+
+def channels_page() -> str:
+    docs = attribute_docs(body_of(Rules))
+    hints = {name: ast.unparse(node) for name, node in annotations_of(Rules).items()}
+    rows = [
+        (f"`{name}`", f"`{Rules._field_defaults[name]!r}`", f"`{hints[name].replace('|', chr(92) + '|')}`",
+         plain(docs.get(name, "Who may, without a token or a handler that says so.")))
+        for name in Rules._fields
+    ]  # fmt: skip
+    return CHANNELS_PAGE.format(note=NOTE, rows=table(rows))
+
+
+def annotations_of(thing: type) -> dict[str, ast.expr]:
+    return {
+        ast.unparse(node.target): node.annotation for node in body_of(thing) if isinstance(node, ast.AnnAssign)
+    }
 
 
 # Public names
@@ -328,6 +453,9 @@ def api_page() -> str:
     ]
     for name, members in API.items():
         thing = getattr(hubbub, name)
+        if inspect.isfunction(thing):
+            lines += [f"## `{name}`", "", markdown(thing.__doc__ or ""), ""]
+            continue
         body = body_of(thing)
         docs = attribute_docs(body)
         lines += [f"## `{name}`", "", *([UNSAID[name], ""] if name in UNSAID else []), markdown(thing.__doc__), ""]
@@ -433,6 +561,7 @@ def with_files(text: str) -> str:
 PAGES = {
     "settings.md": settings_page,
     "close-codes.md": close_codes_page,
+    "channels.md": channels_page,
     "api.md": api_page,
     "command-line.md": command_line_page,
 }

@@ -12,12 +12,12 @@ from functools import cached_property
 from types import FrameType, MappingProxyType, TracebackType
 from typing import Any, Generic, Literal, TypeVar, overload
 
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import WebSocketException
 from starlette.websockets import WebSocket, WebSocketState
 
 from hubbub.api import api_router
-from hubbub.asyncapi import asyncapi_router
+from hubbub.asyncapi import asyncapi_router, describe, document
 from hubbub.auth.base import Auth, Grant
 from hubbub.brokers.base import NO_GUARD, Broker, Guard, History
 from hubbub.brokers.memory import MemoryBroker
@@ -251,7 +251,7 @@ class Hub:
 
         ``/connection/websocket``, ``/connection/http_stream`` and ``/connection/sse`` with ``/emulation``, and
         the one-way forms ``/connection/uni_websocket``, ``/connection/uni_http_stream``, ``/connection/uni_sse``.
-        What they are for is told at ``/asyncapi``, and to programs at ``/asyncapi.json``.
+        What they are for is told at ``asyncapi_url``: ``/asyncapi``, and for programs ``/asyncapi.json``.
         """
         router = sessions_router(self._running)
         router.include_router(asyncapi_router(self._registry, self.settings))
@@ -261,6 +261,10 @@ class Hub:
     def api(self) -> APIRouter:
         """The HTTP API for other programs: ``app.include_router(hub.api)``. Callers show ``HUBBUB_API_KEY``."""
         return api_router(self._running)
+
+    def asyncapi(self, app: FastAPI) -> dict[str, Any]:
+        """The AsyncAPI document of the hub in ``app``, without the servers: those are known to ``/asyncapi.json``."""
+        return document(app, describe(self._registry))
 
     def _running(self) -> Engine:
         if self._engine is None:

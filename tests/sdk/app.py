@@ -82,6 +82,17 @@ async def token(user: str, expire_in: float = 3600.0) -> str:
     return auth.token(user, expire_in=expire_in, info={"name": user.title()})
 
 
+stale: set[str] = set()
+
+
+@app.get("/stale-token", response_class=PlainTextResponse)
+async def stale_token(user: str) -> str:
+    """A token that has expired, and from the second time on a good one."""
+    expire_in = 3600.0 if user in stale else -10.0
+    stale.add(user)
+    return auth.token(user, expire_in=expire_in)
+
+
 @app.get("/subscription-token", response_class=PlainTextResponse)
 async def subscription_token(user: str, channel: str, expire_in: float = 3600.0) -> str:
     return auth.subscription_token(user, channel, expire_in=expire_in)

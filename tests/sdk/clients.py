@@ -88,7 +88,7 @@ class Client:
         self.id = ""
         self.host = host
         self._events: list[Event] = []
-        self._cursors: dict[str, int] = {}
+        self._cursors: dict[tuple[str, Any], int] = {}
         self._news = threading.Condition()
         host.clients[self.name] = self
         self.call(
@@ -140,14 +140,15 @@ class Client:
         return [one for one in list(self._events) if _is(one, event, fields)]
 
     def expect(self, event: str, within: float = 5.0, **fields: Any) -> Event:
-        """Waits for such an event after the last one of this name that was expected."""
+        """Waits for such an event after the last one of this name and channel that was expected."""
+        cursor = (event, fields.get("channel"))
         deadline = time.monotonic() + within
         with self._news:
             while True:
-                start = self._cursors.get(event, 0)
+                start = self._cursors.get(cursor, 0)
                 for number, one in enumerate(self._events[start:], start + 1):
                     if _is(one, event, fields):
-                        self._cursors[event] = number
+                        self._cursors[cursor] = number
                         return one
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:

@@ -32,6 +32,13 @@ class Site:
         """Where a client of this kind connects: it falls back only where WebSockets are refused."""
         return self.address if kind.transport == "websocket" else self.without_websockets.address
 
+    def open_client(
+        self, host: Host, kind: Kind, user: str, token: str = "/token?user={user}", through: Proxy | None = None
+    ) -> Client:
+        """A client that is on its way here; ``token`` is the route that hands out its tokens."""
+        address = through.address if through is not None else self.address_for(kind)
+        return Client(host, kind, user, address, f"http://{address}{token.format(user=user)}")
+
     def post(self, path: str, body: Any = None, **query: Any) -> Any:
         """What a route answers."""
         response = self._http.post(path, json=body, params=query)
@@ -49,7 +56,7 @@ class Site:
 
 
 class Enter(Protocol):
-    def __call__(self, name: str, *, kind: Kind = ..., through: Proxy | None = ..., expire_in: float = ...) -> Client: ...
+    def __call__(self, name: str, *, through: Proxy | None = None, token: str = ...) -> Client: ...
 
 
 @pytest.fixture(scope="session")
@@ -141,17 +148,12 @@ def room(number: int) -> str:
 def enter(site: Site, kind: Kind, number: int, host_of: Callable[[str], Host]) -> Iterator[Enter]:
     """Lets a client connect, as a user that no other test knows."""
     entered: list[Client] = []
-    test_kind = kind
 
-    def enter(
-        name: str, *, kind: Kind = test_kind, through: Proxy | None = None, expire_in: float = 3600.0
-    ) -> Client:
-        address = through.address if through is not None else site.address_for(kind)
-        user = f"{name}-{number}"
-        token_url = f"http://{address}/token?user={user}&expire_in={expire_in}"
-        entered.append(Client(host_of(kind.host), kind, user, address, token_url))
-        entered[-1].expect_welcome()
-        return entered[-1]
+    def enter(name: str, *, through: Proxy | None = None, token: str = "/token?user={user}") -> Client:
+        client = site.open_client(host_of(kind.host), kind, f"{name}-{number}", token, through)
+        entered.append(client)
+        client.expect_welcome()
+        return client
 
     yield enter
     for client in entered:

@@ -10,6 +10,7 @@ from .background import Background
 HEAD_END = b"\r\n\r\n"
 REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 LAST_WORDS = 0.1
+"""Seconds for the server to begin to say something that can be cut in two."""
 
 
 class Proxy:
@@ -51,7 +52,7 @@ class Proxy:
         for connection in self._connections.values():
             connection.torn = True
         if tasks:
-            await asyncio.wait(tasks, timeout=LAST_WORDS)
+            await asyncio.wait(tasks, timeout=LAST_WORDS, return_when=asyncio.FIRST_COMPLETED)
             await _cancel(tasks)
 
     async def _close(self) -> None:

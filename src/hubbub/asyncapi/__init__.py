@@ -1,6 +1,6 @@
 """What the app declares, as an AsyncAPI document and as a page to read."""
 
-from hubbub.asyncapi.document import Info, describe, document
+from hubbub.asyncapi.document import describe, document
 from hubbub.asyncapi.router import asyncapi_router
 
-__all__ = ["Info", "asyncapi_router", "describe", "document"]
+__all__ = ["asyncapi_router", "describe", "document"]

@@ -7,8 +7,9 @@ Source: https://www.asyncapi.com/docs/reference/specification/v3.0.0
 
 import re
 from collections.abc import Container, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from fastapi import FastAPI
 from pydantic_core import to_json
 
 from hubbub.asyncapi.schemas import Schema, Schemas
@@ -27,18 +28,12 @@ _BYTES = "application/octet-stream"
 _BINDINGS = {"$ref": "#/components/channelBindings/session"}
 
 
-class Info(NamedTuple):
-    """What an app says of itself."""
-
-    title: str
-    version: str
-    description: str = ""
-
-
-def document(info: Info, described: Object, servers: Object | None = None) -> Object:
-    """The whole document, with what ``describe`` returned."""
-    about = {name: text for name, text in info._asdict().items() if text or name != "description"}
-    return {"asyncapi": VERSION, "info": about, **({"servers": servers} if servers else {}), **described}
+def document(app: FastAPI, described: Object, servers: Object | None = None) -> Object:
+    """The whole document: what ``app`` says of itself, how it is reached, and what ``describe`` returned."""
+    info = {"title": app.title, "version": app.version}
+    if app.description:
+        info["description"] = app.description
+    return {"asyncapi": VERSION, "info": info, **({"servers": servers} if servers else {}), **described}
 
 
 def describe(registry: Registry) -> Object:
@@ -71,7 +66,7 @@ class _Contents:
 
     def _add_channel(self, declaration: Declaration) -> None:
         pattern, on_subscribe, on_publish = declaration.pattern, declaration.on_subscribe, declaration.on_publish
-        channel = self._open(pattern.text, address(pattern.text), pattern.text, on_subscribe)
+        channel = self._open(pattern.text, _address(pattern.text), pattern.text, on_subscribe)
         if pattern.parameters:
             parameters = {name: self._parameter(declaration, name) for name in pattern.parameters}
             self.channels[channel]["parameters"] = parameters
@@ -142,8 +137,9 @@ class _Contents:
         schemas = [self.schemas[Use(handler, name)] for handler in handlers_of(declaration)]
         schema: Schema = next((schema for schema in schemas if schema), {})
         resolved = self.schemas.resolve(schema)
-        anything = "Any text." if f"{{{name}:path}}" in declaration.pattern.text else "Any text without a colon."
-        parameter: Object = {"description": resolved.get("description", anything)}
+        empty = f"{{{name}:path}}" in declaration.pattern.text
+        said = "May contain colons, or be empty." if empty else "Contains no colon."
+        parameter: Object = {"description": resolved.get("description", said)}
         constants = resolved.get("enum", [resolved["const"]] if "const" in resolved else [])
         for key, values in (("enum", constants), ("examples", resolved.get("examples", []))):
             if values:
@@ -153,7 +149,7 @@ class _Contents:
         return parameter
 
 
-def address(pattern: str) -> str:
+def _address(pattern: str) -> str:
     """A pattern as AsyncAPI writes it, which does not say what a parameter takes."""
     return pattern.replace(":path}", "}")
 

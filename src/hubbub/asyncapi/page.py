@@ -92,30 +92,31 @@ class _Parts:
         ]
 
     def _panel(self, key: str, channel: Object) -> Html:
-        operations = self._operations[key]
+        parameters = {name: (_parameter(one), False) for name, one in channel.get("parameters", {}).items()}
         rules = channel.get("x-hubbub-rules", {})
         return element(
             "section",
             element("h3", _title(channel)),
             paragraphs(channel.get("description", "")),
-            definitions({name: (_parameter(one), False) for name, one in channel.get("parameters", {}).items()}),
-            joined(map(self._operation, operations)),
             features(rules),
+            definitions(parameters),
+            *map(self._operation, self._operations[key]),
             permissions(rules, tokens="securitySchemes" in self._document["components"]),
             class_="panel",
             id=f"channel-{key}",
         )
 
     def _operation(self, operation: Object) -> Html:
-        described = paragraphs(operation.get("description", ""))
-        ways = [self._way(operation["title"], operation["action"], operation["messages"])]
-        if "reply" in operation:
-            ways.append(self._way("The answer", "send", operation["reply"]["messages"]))
-        return joined([described, *ways])
+        title, action, described = operation["title"], operation["action"], paragraphs(operation.get("description", ""))
+        if "reply" not in operation:
+            return self._way(title, action, operation["messages"], described)
+        asked = self._way(title, action, operation["messages"])
+        return joined([described, asked, self._way("Answer", "send", operation["reply"]["messages"])])
 
-    def _way(self, title: str, action: str, messages: list[Object]) -> Html:
-        found = joined((self._message(self._look_up(message)) for message in messages), " ")
-        return element("div", element("h4", title), found or element("p", "no data"), class_=f"way {action}")
+    def _way(self, title: str, action: str, messages: list[Object], described: str = "") -> Html:
+        found = [element("div", self._message(self._look_up(message)), class_="message") for message in messages]
+        content = found or [element("p", "no data", class_="type")]
+        return element("div", element("h4", title), described, *content, class_=f"way {action}")
 
     def _look_up(self, reference: Object) -> Object:
         *_, channel, _, message = reference["$ref"].split("/")

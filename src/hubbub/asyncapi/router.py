@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from hubbub.asyncapi.document import Info, Object, describe, document
+from hubbub.asyncapi.document import Object, describe, document
 from hubbub.asyncapi.page import CONTENT_POLICY, page
 from hubbub.asyncapi.servers import servers
 from hubbub.hub.registry import Registry
@@ -43,14 +43,14 @@ class _Served:
         return Response(content, media_type="application/json")
 
     def _document(self, request: Request, path: str) -> Object:
-        registry, app = self._registry, request.app
+        registry = self._registry
         state = (*registry.catalogue, *registry.methods.items(), *registry.handlers)
         if state != self._state:
             self._described, self._state = describe(registry), state
         token = registry.auth is not None and registry.on_connect is None and not self._settings.allow_anonymous
         url = request.url
         reached = servers(url.netloc, _base(request, path), secure=url.scheme == "https", token=token)
-        return document(Info(app.title, app.version, app.description), self._described, reached)
+        return document(request.app, self._described, reached)
 
 
 def _base(request: Request, path: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hubbub.asyncapi.markup import Html, element
+from hubbub.channels import Rules
 
 _MAY = "may_"
 _WHO = {
@@ -11,16 +12,17 @@ _WHO = {
     "handler": "the app decides",
     "nobody": "only the server",
 }
-_OF_HISTORY = frozenset(("ttl", "meta_ttl", "recovery_mode"))
-_UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
+_DEFAULTS = Rules._field_defaults
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def features(rules: Mapping[str, Any]) -> Html:
-    """What the channels do; empty if nothing that is worth a word."""
-    found = {name: value for name, value in rules.items() if not name.startswith(_MAY) and value}
-    if "history" not in found:
-        found = {name: value for name, value in found.items() if name not in _OF_HISTORY}
-    items = [element("li", _feature(name, value)) for name, value in found.items()]
+    """What the channels do beyond what all do; empty if nothing."""
+    items = [
+        element("li", _feature(name, value))
+        for name, value in rules.items()
+        if not name.startswith(_MAY) and (value != _DEFAULTS.get(name) or (name == "ttl" and rules["history"]))
+    ]
     return element("ul", *items, class_="features") if items else Html("")
 
 
@@ -50,5 +52,5 @@ def _feature(name: str, value: Any) -> str:
 
 
 def _duration(seconds: float) -> str:
-    size, unit = next((one for one in _UNITS if seconds >= one[0] and seconds % one[0] == 0), _UNITS[-1])
+    size, unit = next((one for one in _UNITS if seconds % one[0] == 0), (1, "s"))
     return f"{seconds / size:g} {unit}"

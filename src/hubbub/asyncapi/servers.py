@@ -80,7 +80,5 @@ def security_scheme(auth: Auth) -> Object:
     scheme: Object = {"type": "http", "scheme": "bearer"}
     if isinstance(auth, JWT):
         scheme["bearerFormat"] = "JWT"
-    scheme["description"] = (
-        "Shown as `token` in the connect command; what lets into one channel, in the subscribe command."
-    )
+    scheme["description"] = "The `token` of the connect command. Tokens for one channel go into its subscribe command."
     return scheme

@@ -71,9 +71,9 @@ def definitions(found: Mapping[str, tuple[Schema, bool]]) -> Html:
 
 def remarks(schema: Schema, tag: str) -> list[Html]:
     """What is said of a type besides, each in an element: the description, and the limits of its values."""
-    limits = "; ".join(text.format(_plain(schema[key])) for key, text in _LIMITS.items() if key in schema)
+    limits = [text.format(_plain(schema[key])) for key, text in _LIMITS.items() if schema.get(key) is not None]
     said = [element(tag, schema["description"])] if "description" in schema else []
-    return [*said, element(tag, limits, class_="limits")] if limits else said
+    return [*said, element(tag, "; ".join(limits), class_="limits")] if limits else said
 
 
 def compact(value: Any) -> str:
@@ -82,4 +82,4 @@ def compact(value: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) and value else compact(value)
+    return value if isinstance(value, str) else compact(value)

@@ -66,9 +66,7 @@ class Maps(ABC):
         """
 
     @abstractmethod
-    async def remove_entry(
-        self, channel: str, key: str, retention: MapRetention, guard: Guard = NO_GUARD
-    ) -> Outcome:
+    async def remove_entry(self, channel: str, key: str, retention: MapRetention, guard: Guard = NO_GUARD) -> Outcome:
         """Removes the entry of ``key``. Of ``guard``, the idempotency key counts."""
 
     @abstractmethod

@@ -4,10 +4,9 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from hubbub.brokers.base import NO_GUARD, NOT_RUNNING, Broker, Deliver, Guard, History, Retention, Roster
+from hubbub.brokers.base import NO_GUARD, Broker, Deliver, Guard, History, Retention, Roster
 from hubbub.brokers.log import Log, Once
 from hubbub.brokers.memory_maps import MemoryMaps
-from hubbub.errors import UsageError
 from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Member, Presence, Publication
 
@@ -43,9 +42,7 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
     async def publish(
         self, channel: str, publication: Publication, retention: Retention, guard: Guard = NO_GUARD
     ) -> Position:
-        deliver = self._deliver
-        if deliver is None:
-            raise UsageError(NOT_RUNNING)
+        deliver = self._running
         if guard is NO_GUARD and retention.size == 0:
             deliver(channel, publication)
             return Position(0, self._epoch)

@@ -1,1 +1,1 @@
-"""The playground: the seven systems on one page."""
+"""The playground: eight systems on one page."""

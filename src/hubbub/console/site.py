@@ -1,4 +1,4 @@
-"""What `hubbub serve` serves: the seven example apps as one, and the playground page."""
+"""What `hubbub serve` serves: eight example apps as one, and the playground page."""
 
 import contextlib
 import importlib.util
@@ -7,9 +7,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute, APIWebSocketRoute
+
+from hubbub.console.bundle import browser_sdk
 
 SYSTEMS = (
     "echo_server",
@@ -19,7 +21,12 @@ SYSTEMS = (
     "chat_server_additional",
     "secure_notifications",
     "streaming_server_progress",
+    "channel_room",
 )
+
+Asset = Literal[
+    "playground.css", "room.css", "playground.js", "frames.js", "socket.js", "room.js", "line.js", "favicon.svg"
+]
 
 _HERE = Path(__file__).parent
 _PACKAGE = _HERE.parent
@@ -42,13 +49,13 @@ def _load(name: str) -> ModuleType:
 
 
 def create_app() -> FastAPI:
-    """The seven systems, each with its own hub, under their own paths, and the page at ``/``."""
-    systems = [_load(name) for name in SYSTEMS]
+    """The systems, each with its own hub, under their own paths, and the page at ``/``."""
+    systems = {name: _load(name) for name in SYSTEMS}
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            for system in systems:
+            for system in systems.values():
                 await stack.enter_async_context(system.hub.lifespan(app))
             yield
 
@@ -58,14 +65,22 @@ def create_app() -> FastAPI:
     async def page() -> FileResponse:
         return FileResponse(_HERE / "index.html", headers={"content-security-policy": _CONTENT_POLICY})
 
+    @app.get("/playground/centrifuge.js", include_in_schema=False)
+    async def sdk() -> FileResponse:
+        file = browser_sdk()
+        if file is None:
+            raise HTTPException(404, "the npm package centrifuge is not installed: the page says what to do")
+        return FileResponse(file)
+
     @app.get("/playground/{name}", include_in_schema=False)
-    async def asset(name: Literal["playground.css", "playground.js", "favicon.svg"]) -> FileResponse:
+    async def asset(name: Asset) -> FileResponse:
         return FileResponse(_HERE / name)
 
-    for system in systems:
+    for system in systems.values():
         app.router.routes += [
             route for route in system.app.router.routes if isinstance(route, APIRoute | APIWebSocketRoute)
         ]
+    app.include_router(systems["channel_room"].hub.router)  # no other system has sessions
     return app
 
 

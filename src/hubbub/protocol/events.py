@@ -142,8 +142,20 @@ class Sent(Message):
     data: Annotated[Data, 1] = NOTHING
 
 
-class Connect(ConnectResult):
-    """The result of connect, for transports that only push."""
+class Connect(Message):
+    """The result of connect, for transports that only push; in Protobuf, its fields have other numbers."""
+
+    client: Annotated[str, 1] = ""
+    version: Annotated[str, 2] = ""
+    data: Annotated[Data, 3] = NOTHING
+    subs: Annotated[dict[str, SubscribeResult], 4] = field(default_factory=dict)
+    expires: Annotated[bool, 5] = False
+    ttl: Annotated[U32, 6] = 0
+    ping: Annotated[U32, 7] = 0
+    pong: Annotated[bool, 8] = False
+    session: Annotated[str, 9] = ""
+    node: Annotated[str, 10] = ""
+    time: Annotated[I64, 11] = 0
 
 
 class Disconnect(Message):

@@ -16,6 +16,13 @@ from hubbub.protocol.schema import Message
 SDK = client_pb2.DESCRIPTOR.message_types_by_name
 LEFT_OUT = {"ConnectRequest": {"flag"}}
 """Fields that the SDK knows, and that mean something to no server but Centrifugo PRO."""
+ALWAYS_THERE = {
+    "ClientInfo": {"user", "client"},
+    "PresenceResult": {"presence"},
+    "PresenceStatsResult": {"num_clients", "num_users"},
+    "HistoryResult": {"publications", "epoch", "offset"},
+}
+"""Fields that are written in JSON even with their zero value."""
 
 _RANGES = {
     "uint32": (0, 2**32 - 1),
@@ -56,12 +63,14 @@ def type_of(field: Any) -> str:
 
 def contents(kind: Any, data: "st.SearchStrategy[bytes]", depth: int = 0) -> "st.SearchStrategy[dict[str, Any]]":
     """Messages of the SDK's descriptor ``kind``, with ``data`` in their fields of bytes."""
-    fields = {}
+    always = ALWAYS_THERE.get(kind.name, ())
+    needed, optional = {}, {}
     for field in kind.fields:
-        if field.name in LEFT_OUT.get(kind.name, ()) or (field.message_type is not None and depth == _DEEPEST):
-            continue
-        fields[field.name] = _values(field, data, depth)
-    return st.fixed_dictionaries({}, optional=fields)
+        if field.name in always:
+            needed[field.name] = _values(field, data, depth)
+        elif field.name not in LEFT_OUT.get(kind.name, ()) and (field.message_type is None or depth < _DEEPEST):
+            optional[field.name] = _values(field, data, depth)
+    return st.fixed_dictionaries(needed, optional=optional)
 
 
 def _values(field: Any, data: "st.SearchStrategy[bytes]", depth: int) -> "st.SearchStrategy[Any]":
@@ -117,7 +126,7 @@ def of_sdk(wire: Any) -> dict[str, Any]:
 
 
 def to_ours(kind: type[Message], content: Any) -> Any:
-    """Our own message with this content. What must always be there in JSON has its zero value."""
+    """Our own message with this content."""
     return convert(_with_raw(content), kind)
 
 
@@ -135,15 +144,9 @@ def of_ours(value: Any) -> Any:
     """What is set in one of our messages."""
     if isinstance(value, Message):
         fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
-        return {name: of_ours(content) for name, content in fields if not _is_unset(content)}
+        return {name: of_ours(content) for name, content in fields if content}
     if isinstance(value, list):
         return [of_ours(one) for one in value]
     if isinstance(value, dict):
         return {key: of_ours(one) for key, one in value.items()}
     return bytes(value) if isinstance(value, Raw) else value
-
-
-def _is_unset(content: Any) -> bool:
-    return content is None or (not isinstance(content, Message) and not (content if content is not None else 0)) or (
-        isinstance(content, Raw) and not bytes(content)
-    )

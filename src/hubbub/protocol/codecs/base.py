@@ -1,7 +1,7 @@
 """The contract of encodings."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from msgspec import Raw
@@ -21,11 +21,11 @@ class Codec(ABC):
     """An empty reply."""
 
     @abstractmethod
-    def decode(self, data: Payload) -> list[Command]:
+    def decode(self, data: Payload) -> Iterable[Command]:
         """The commands in one message of a transport, at least one.
 
         Raises:
-            ValueError: it holds anything else.
+            ValueError: it holds anything else; here, or while the commands are iterated, after those before it.
         """
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """JSON: a message of a transport is replies or commands, one on a line; data is embedded as it is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import Raw
@@ -9,6 +9,7 @@ from hubbub.errors import WrongProtocol
 from hubbub.protocol.codecs.base import Codec
 from hubbub.protocol.commands import Command, ConnectRequest, EmulationRequest
 from hubbub.protocol.events import Reply
+from hubbub.protocol.nulls import read
 from hubbub.protocol.publication import Json, Payload, one_line
 from hubbub.protocol.schema import NOTHING
 
@@ -25,19 +26,13 @@ class JsonCodec(Codec):
     name = "json"
     ping = "{}"
 
-    def decode(self, data: Payload) -> list[Command]:
+    def decode(self, data: Payload) -> Iterable[Command]:
         text = data.decode() if isinstance(data, bytes) else data
-        lines = text.removesuffix("\n").split("\n")
-        try:
-            return [_commands.decode(line) for line in lines]
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
+        for line in text.removesuffix("\n").split("\n"):
+            yield read(_commands, line)
 
     def decode_emulation(self, data: bytes) -> EmulationRequest:
-        try:
-            request = _emulation.decode(data)
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
+        request = read(_emulation, data)
         request.data = Raw(_text.decode(request.data).encode())
         return request
 
@@ -61,17 +56,14 @@ class JsonCodec(Codec):
             return None
 
     def payload(self, data: Raw) -> Json:
-        return one_line(bytes(data).decode())
+        return one_line(bytes(data).decode())  # it was read as JSON, with the command
 
 
 class UnidirectionalCodec(JsonCodec):
     """As JSON, for transports that only push: neither a push nor the one request, connect, is wrapped."""
 
-    def decode(self, data: Payload) -> list[Command]:
-        try:
-            return [Command(1, connect=_connect.decode(data))]
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
+    def decode(self, data: Payload) -> Iterable[Command]:
+        return [Command(1, connect=read(_connect, data))]
 
     def encode(self, reply: Reply) -> str:
         return _encode(reply if reply.push is None else reply.push).decode()

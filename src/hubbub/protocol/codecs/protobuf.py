@@ -1,6 +1,6 @@
 """Protobuf: replies and commands, each behind its length; the schema is that of the message classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -149,18 +149,15 @@ class ProtobufCodec(Codec):
     name = "protobuf"
     ping = b"\x00"
 
-    def decode(self, data: Payload) -> list[Command]:
-        if isinstance(data, str):
-            raise ValueError("text where Protobuf is expected")
-        commands: list[Command] = []
+    def decode(self, data: Payload) -> Iterable[Command]:
+        data = data.encode() if isinstance(data, str) else data
         at = 0
-        while at < len(data) or not commands:
+        while at < len(data) or not at:
             size, at = _varint(data, at)
             if at + size > len(data):
                 raise ValueError("a message is cut off")
-            commands.append(self._read(_Command, data[at : at + size]))
+            yield self._read(_Command, data[at : at + size])
             at += size
-        return commands
 
     def decode_emulation(self, data: bytes) -> EmulationRequest:
         return self._read(_Emulation, data)  # type: ignore[no-any-return]

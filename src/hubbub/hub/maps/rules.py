@@ -1,0 +1,104 @@
+"""How the maps of one pattern are kept, and who may do what with their entries."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from hubbub.brokers.maps import MapRetention
+from hubbub.channels import Who, seconds
+from hubbub.errors import UsageError
+
+Mode = Literal["ephemeral", "recoverable", "persistent"]
+"""Whether changes are kept for who comes back (not in ``ephemeral``), and entries expire (not in ``persistent``)."""
+
+
+class MapRules(NamedTuple):
+    """What holds for the map channels of one pattern, besides ``Rules``."""
+
+    mode: Mode = "ephemeral"
+    of: Literal["entries", "clients", "users"] = "entries"
+    """What the entries are: the app's own, or the presence of another channel, by client or by user."""
+    key_ttl: float = 0.0
+    """Seconds that an entry is there after it was published. 0: until it is removed."""
+    stream_size: int = 100
+    """Changes that are kept."""
+    stream_ttl: float = 60.0
+    """Seconds that a change is kept."""
+    meta_ttl: float = 0.0
+    """Seconds that offset and epoch are kept after the last use. 0: ten times ``stream_ttl``, at least ``key_ttl``."""
+    client_key: Literal["", "client_id", "user_id"] = ""
+    """What clients publish under, whatever key they say. Empty: the key that they say."""
+    may_remove: Who = "nobody"
+    remove_on_leave: bool = False
+    """Whether the entry under its session's id goes with a subscription."""
+    default_page_size: int = 100
+    """Entries or changes in one answer to a client that does not say how many."""
+    min_page_size: int = 100
+    max_page_size: int = 1000
+    max_catch_up: int = 0
+    """Changes that a client may have missed when it comes; with more it starts anew. 0: ``max_page_size``."""
+    catch_up_timeout: float = 5.0
+    """Seconds that a client has for reading page after page."""
+    debounce: float = 0.0
+    """Seconds between two publications of a key that SDKs keep by themselves."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether changes are kept, so that clients have a position and recover."""
+        return self.mode != "ephemeral"
+
+    @property
+    def retention(self) -> MapRetention:
+        """What the broker keeps."""
+        if not self.streams:
+            return MapRetention(self.key_ttl)
+        meta_ttl = self.meta_ttl
+        if not meta_ttl and self.key_ttl:
+            meta_ttl = max(10 * self.stream_ttl, self.key_ttl)
+        return MapRetention(self.key_ttl, self.stream_size, self.stream_ttl, meta_ttl)
+
+    def page_size(self, asked: int) -> int:
+        """How many entries or changes are in one answer to a client that asks for so many."""
+        return min(max(asked if asked > 0 else self.default_page_size, self.min_page_size), self.max_page_size)
+
+
+_RULES: TypeAdapter[MapRules] = TypeAdapter(MapRules, config=ConfigDict(strict=True))
+_TIMES = ("key_ttl", "stream_ttl", "meta_ttl", "catch_up_timeout", "debounce")
+_STREAM = ("stream_size", "stream_ttl", "meta_ttl")
+
+
+def check_map_rules(given: Mapping[str, Any]) -> MapRules:
+    """Rules from arguments by name; times may be as ``"5s"``.
+
+    Raises:
+        UsageError: one has a value that it cannot have, alone or beside another.
+    """
+    times = {name: seconds(given[name], name) for name in _TIMES if name in given}
+    try:
+        rules = _RULES.validate_python({**given, **times})
+    except ValidationError as error:
+        lines = [f"{fault['loc'][0]}: {fault['msg']}, not {fault['input']!r}" for fault in error.errors()]
+        raise UsageError("wrong rules of a map channel: " + "; ".join(lines)) from None
+    fault = _fault(rules, [name for name in _STREAM if name in given])
+    if fault:
+        raise UsageError(f"wrong rules of a map channel: {fault}")
+    return rules
+
+
+def _fault(rules: MapRules, of_stream: list[str]) -> str:
+    if rules.mode == "persistent" and rules.key_ttl:
+        return 'entries of mode="persistent" do not expire: leave out key_ttl, or say mode="recoverable"'
+    if rules.mode != "persistent" and not rules.key_ttl:
+        return f'entries of mode="{rules.mode}" expire: say key_ttl="60s", or mode="persistent"'
+    if of_stream and not rules.streams:
+        return f'mode="ephemeral" keeps no changes: leave out {of_stream[0]}, or say mode="recoverable"'
+    if rules.stream_size < 1:
+        return f"stream_size is {rules.stream_size}; it must be 1 or more"
+    if rules.meta_ttl and not rules.key_ttl:
+        return 'mode="persistent" keeps offset and epoch as long as entries, for ever: leave out meta_ttl'
+    if rules.meta_ttl and rules.meta_ttl < max(rules.stream_ttl, rules.key_ttl):
+        return "meta_ttl must not be below stream_ttl or key_ttl: offset and epoch outlive what they number"
+    if not 1 <= rules.min_page_size <= rules.max_page_size or rules.default_page_size < 1 or rules.max_catch_up < 0:
+        return "page sizes must be 1 or more, min_page_size not above max_page_size, and max_catch_up 0 or more"
+    return ""

@@ -1,0 +1,48 @@
+"""How the channels of one pattern are polled."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from hubbub.channels import seconds
+from hubbub.errors import UsageError
+
+
+class PollRules(NamedTuple):
+    """How the channels of one pattern are polled."""
+
+    every: float
+    """Seconds from one poll of a channel to the next."""
+    versioned: bool = False
+    """Whether the source numbers its values. Else they are numbered here, by what differs from the value before."""
+    batch: int = 1000
+    """Keys that are asked for in one call. More are asked for in several, one after the other."""
+    timeout: float = 5.0
+    """Seconds for the answer to one call."""
+    max_keys: int = 5000
+    """Keys that one session may track in one channel. More: error 106."""
+    publish_enabled: bool = False
+    """Whether values may be published between the polls too. They need versions."""
+
+
+_RULES: TypeAdapter[PollRules] = TypeAdapter(PollRules, config=ConfigDict(strict=True))
+
+
+def check_poll_rules(given: Mapping[str, Any]) -> PollRules:
+    """Rules from arguments by name; times may be as ``"5s"``.
+
+    Raises:
+        UsageError: one has a value that it cannot have.
+    """
+    times = {name: seconds(given[name], name) for name in ("every", "timeout") if name in given}
+    try:
+        rules = _RULES.validate_python({**given, **times})
+    except ValidationError as error:
+        lines = [f"{fault['loc'][0]}: {fault['msg']}, not {fault['input']!r}" for fault in error.errors()]
+        raise UsageError("wrong rules of a polled channel: " + "; ".join(lines)) from None
+    if rules.batch < 1 or rules.max_keys < 1:
+        raise UsageError("wrong rules of a polled channel: batch and max_keys must be 1 or more")
+    if rules.publish_enabled and not rules.versioned:
+        raise UsageError("wrong rules of a polled channel: publish_enabled needs versions; say versioned=True")
+    return rules

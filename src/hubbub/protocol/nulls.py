@@ -1,0 +1,40 @@
+"""JSON as many libraries write it, where a field that nobody set is null."""
+
+from typing import TypeVar
+
+from msgspec import Raw, ValidationError
+from msgspec.json import Decoder, encode
+
+ReadT = TypeVar("ReadT")
+
+_members = Decoder(dict[str, Raw])
+_OF_THE_APP = ("data", "info", "params", "stream_data")
+"""What may be null and mean it."""
+
+
+def read(decoder: Decoder[ReadT], text: str | bytes) -> ReadT:
+    """What the text holds. A null where a value belongs counts as absent.
+
+    Raises:
+        ValueError: it holds something else, or is nested too deeply.
+    """
+    try:
+        try:
+            return decoder.decode(text)
+        except ValidationError:
+            return decoder.decode(_without_nulls(text.encode() if isinstance(text, str) else text))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _without_nulls(text: bytes) -> bytes:
+    if not text.lstrip().startswith(b"{"):
+        return text
+    members = {name: bytes(value) for name, value in _members.decode(text).items()}
+    return encode(
+        {
+            name: Raw(value if name in _OF_THE_APP else _without_nulls(value))
+            for name, value in members.items()
+            if value != b"null" or name in _OF_THE_APP
+        }
+    )
