@@ -381,9 +381,7 @@ def channels_page() -> str:
 
 
 def annotations_of(thing: type) -> dict[str, ast.expr]:
-    return {
-        ast.unparse(node.target): node.annotation for node in body_of(thing) if isinstance(node, ast.AnnAssign)
-    }
+    return {ast.unparse(node.target): node.annotation for node in body_of(thing) if isinstance(node, ast.AnnAssign)}
 
 
 # Public names

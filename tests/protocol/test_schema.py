@@ -5,7 +5,7 @@ from typing import Annotated, Any, get_args
 import msgspec
 import pytest
 from centrifuge.protocol import client_pb2
-from tests.protocol.codecs.messages import LEFT_OUT, SDK
+from tests.protocol.codecs.messages import LEFT_OUT, SDK, type_of
 
 from hubbub.protocol import commands, events
 from hubbub.protocol.codecs.protobuf import _schema
@@ -49,19 +49,16 @@ NEWER: dict[str, dict[str, tuple[int, str, bool]]] = {
 }
 """What the SDK's schema does not have yet, from client.proto of centrifugal/protocol v0.21.1."""
 
-_TYPES = {13: "uint32", 4: "uint64", 5: "int32", 3: "int64", 18: "sint64", 9: "string", 8: "bool", 12: "bytes"}
-
 
 def facts(kind: Any) -> dict[str, tuple[int, str, bool]]:
     """Number, type and whether it is repeated, of each field of a message."""
-    return {
-        field.name: (
-            field.number,
-            _TYPES[field.type] if field.message_type is None else NAMES.get(field.message_type.name, field.message_type.name),
-            field.is_repeated,
-        )
-        for field in kind.fields
-    }
+    return {field.name: (field.number, _type(field), field.is_repeated) for field in kind.fields}
+
+
+def _type(field: Any) -> str:
+    if field.message_type is None:
+        return type_of(field)
+    return NAMES.get(field.message_type.name, field.message_type.name)
 
 
 @pytest.mark.parametrize("name", sorted(OURS))

@@ -1,5 +1,6 @@
 """A server that stops says so, and every SDK is back when the next one is there."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -74,6 +75,6 @@ def test_clients_hear_of_the_stop_and_come_back_to_the_next_server(
 
 
 def test_the_server_that_stopped_was_quick_and_had_nothing_to_complain_of(restart: Restart) -> None:
-    assert restart.stopped.code == 0
+    assert restart.stopped.code in (0, -signal.SIGTERM)  # uvicorn ends by the signal that it heard
     assert restart.stopped.seconds < 3.0
     assert faults_in(restart.stopped.log) == []

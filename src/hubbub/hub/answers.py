@@ -78,10 +78,6 @@ async def history(session: "Session", request: commands.HistoryRequest) -> Histo
     return HistoryResult([session.codec.publication(one) for one in publications], top.epoch, top.offset)
 
 
-async def ping(session: "Session", request: commands.PingRequest) -> Result:
-    raise BadRequest  # pings go the other way
-
-
 async def send(session: "Session", request: commands.SendRequest) -> Result:
     raise SessionUnavailable  # no handler takes messages without an answer
 
@@ -134,7 +130,6 @@ ANSWERS: dict[str, Callable[["Session", Any], Awaitable[Result]]] = {
     "presence": presence,
     "presence_stats": presence_stats,
     "history": history,
-    "ping": ping,
     "send": send,
     "rpc": rpc,
     "refresh": refresh,

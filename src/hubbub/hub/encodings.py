@@ -66,10 +66,7 @@ class Pushes(Encoding):
         messages: list[Payload] = []
         for event in events:
             if type(event) is Publication:
-                message = self.publication(event, before)
-                if event.offset == 1:
-                    message.epoch = event.epoch  # who subscribed before the channel had a history learns it here
-                push = Push(channel=channel, pub=message)
+                push = Push(channel=channel, pub=self.publication(event, before))
                 before = event
             elif type(event) is Presence and self._presence:
                 info = self.codec.info(event.member)
@@ -157,6 +154,7 @@ def delta_publication(codec: Codec, publication: Publication, before: Publicatio
     In JSON the data is a string, either way: the text of the delta, or that of the whole payload.
     """
     message = codec.publication(publication)
+    message.epoch = ""
     if publication.removed and not publication.data:
         return message
     full = bytes(message.data)

@@ -82,7 +82,7 @@ class HistoryRequest(Message):
 
 
 class PingRequest(Message):
-    """Is in the schema, and answered as not available: pings go from the server to the client."""
+    """Is in the schema, but no request that counts: pings go from the server to the client."""
 
 
 class SendRequest(Message):
@@ -152,7 +152,6 @@ class Command(Message):
 
 METHODS = (
     "connect",
-    "ping",
     "subscribe",
     "unsubscribe",
     "publish",

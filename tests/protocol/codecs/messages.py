@@ -36,7 +36,9 @@ _TYPES = {13: "uint32", 4: "uint64", 5: "int32", 3: "int64", 18: "sint64", 9: "s
 _DEEPEST = 4
 
 _blank = st.text(" \t", max_size=2)
-_numbers = st.sampled_from(("0", "-0", "1", "1.0", "1e2", "1E+2", "1.50", "-12.5e-3", "9" * 40, "0." + "1" * 40, "1e999"))
+_numbers = st.sampled_from(
+    ("0", "-0", "1", "1.0", "1e2", "1E+2", "1.50", "-12.5e-3", "9" * 40, "0." + "1" * 40, "1e999")
+)
 _strings = st.builds(json.dumps, st.text(max_size=6), ensure_ascii=st.booleans())
 
 

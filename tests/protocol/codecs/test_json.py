@@ -53,20 +53,20 @@ def test_a_line_is_a_command_and_a_frame_is_one_or_more() -> None:
     text = '{"id":1,"connect":{"token":"t","name":"js"}}\n{"id":2,"subscribe":{"channel":"room:7","flag":1}}'
     connect = Command(1, connect=ConnectRequest("t", name="js"))
     subscribe = Command(2, subscribe=SubscribeRequest("room:7", flag=1))
-    assert list(decoded(text)) == [connect, subscribe]
-    assert list(decoded(text + "\n")) == [connect, subscribe], "a last line end is tolerated"
-    assert list(decoded(text.encode())) == [connect, subscribe], "as it comes from emulation"
-    assert list(decoded(text.replace("\n", "\r\n"))) == [connect, subscribe]
+    assert decoded(text) == [connect, subscribe]
+    assert decoded(text + "\n") == [connect, subscribe], "a last line end is tolerated"
+    assert decoded(text.encode()) == [connect, subscribe], "as it comes from emulation"
+    assert decoded(text.replace("\n", "\r\n")) == [connect, subscribe]
 
 
 def test_an_empty_command_is_a_pong() -> None:
-    assert list(decoded("{}")) == [Command()]
-    assert list(decoded(" { } ")) == [Command()]
+    assert decoded("{}") == [Command()]
+    assert decoded(" { } ") == [Command()]
     assert JSON.ping == "{}"
 
 
 def test_what_is_not_known_is_ignored() -> None:
-    assert list(decoded('{"id":1,"new":[{}],"connect":{"flag":4,"dict":"x","later":null}}')) == [
+    assert decoded('{"id":1,"new":[{}],"connect":{"flag":4,"dict":"x","later":null}}') == [
         Command(1, connect=ConnectRequest())
     ]
 
@@ -114,7 +114,7 @@ def test_what_is_not_known_is_ignored() -> None:
 )
 def test_what_is_no_command_is_a_value_error(text: str | bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        list(decoded(text))
+        decoded(text)
 
 
 @pytest.mark.parametrize(
@@ -129,17 +129,17 @@ def test_what_is_no_command_is_a_value_error(text: str | bytes) -> None:
 )
 def test_what_is_nested_too_deeply_is_a_value_error_too(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        list(decoded(text))
+        decoded(text)
     with pytest.raises(ValueError, match=r"."):
         JSON.decode_emulation(text.encode())
     with pytest.raises(ValueError, match=r"."):
-        list(decoded_one_way(text.replace('{"id":1,', "{")))
+        decoded_one_way(text.replace('{"id":1,', "{"))
 
 
 def test_of_keys_that_come_twice_the_last_counts() -> None:
     text = '{"id":1,"id":2,"publish":{"channel":"a","data":1},"publish":{"channel":"b"}}'
-    assert list(decoded(text)) == [Command(2, publish=PublishRequest("b"))]
-    assert list(decoded('{"id":1,"publish":{"channel":"a"},"publish":null}')) == [Command(1)]
+    assert decoded(text) == [Command(2, publish=PublishRequest("b"))]
+    assert decoded('{"id":1,"publish":{"channel":"a"},"publish":null}') == [Command(1)]
 
 
 def test_numbers_keep_their_whole_range() -> None:
@@ -153,7 +153,7 @@ def test_a_method_is_there_or_not_and_an_empty_request_is_one() -> None:
         (command,) = decoded(f'{{"id":1,"{method}":{{}}}}')
         assert getattr(command, method) is not None
         assert all(getattr(command, other) is None for other in METHODS if other != method)
-        assert list(decoded(f'{{"id":1,"{method}":null}}')) == [Command(1)]
+        assert decoded(f'{{"id":1,"{method}":null}}') == [Command(1)]
 
 
 def test_no_data_and_null_are_not_the_same() -> None:
@@ -172,9 +172,10 @@ def test_data_stays_what_it_was_byte_for_byte(text: str) -> None:
 
 
 @given(contents(SDK["Command"], json_texts.map(str.encode)))
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_commands_of_any_client_are_read_as_they_were_meant(content: dict[str, Any]) -> None:
-    assert of_ours(list(decoded(_as_json(content)))[0]) == content
+    (command,) = decoded(_as_json(content))
+    assert of_ours(command) == content
 
 
 # Replies
@@ -185,7 +186,10 @@ def test_commands_of_any_client_are_read_as_they_were_meant(content: dict[str, A
     [
         (Reply(), "{}"),
         (Reply(9, publish=PublishResult()), '{"id":9,"publish":{}}'),
-        (Reply(7, error=Error(103, "permission denied")), '{"id":7,"error":{"code":103,"message":"permission denied"}}'),
+        (
+            Reply(7, error=Error(103, "permission denied")),
+            '{"id":7,"error":{"code":103,"message":"permission denied"}}',
+        ),
         (
             Reply(8, error=Error(100, "internal server error", temporary=True)),
             '{"id":8,"error":{"code":100,"message":"internal server error","temporary":true}}',
@@ -199,7 +203,10 @@ def test_commands_of_any_client_are_read_as_they_were_meant(content: dict[str, A
             Reply(3, presence=PresenceResult({"c": ClientInfo("", "c")})),
             '{"id":3,"presence":{"presence":{"c":{"user":"","client":"c"}}}}',
         ),
-        (Reply(3, presence_stats=PresenceStatsResult(0, 0)), '{"id":3,"presence_stats":{"num_clients":0,"num_users":0}}'),
+        (
+            Reply(3, presence_stats=PresenceStatsResult(0, 0)),
+            '{"id":3,"presence_stats":{"num_clients":0,"num_users":0}}',
+        ),
         (Reply(4, history=HistoryResult([], "", 0)), '{"id":4,"history":{"publications":[],"epoch":"","offset":0}}'),
         (
             Reply(push=Push(disconnect=Disconnect(3000, "connection closed"))),
@@ -212,7 +219,7 @@ def test_what_has_its_zero_value_is_left_out_but_for_what_clients_look_for(reply
 
 
 @given(contents(SDK["Reply"], json_texts.map(str.encode)))
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_replies_say_what_was_put_into_them(content: dict[str, Any]) -> None:
     text = JSON.encode(to_ours(Reply, content))
     assert "\n" not in text
@@ -229,7 +236,7 @@ def test_replies_are_joined_with_one_line_end_and_none_behind() -> None:
 
 def test_json_text_is_embedded_text_is_quoted_and_bytes_are_refused() -> None:
     assert bytes(JSON.data(Json('{"a": 1}'))) == b'{"a": 1}'
-    assert bytes(JSON.data("a\n\"b\" ü")) == '"a\\n\\"b\\" ü"'.encode()
+    assert bytes(JSON.data('a\n"b" ü')) == '"a\\n\\"b\\" ü"'.encode()
     assert bytes(JSON.data("1")) == b'"1"'
     with pytest.raises(WrongProtocol):
         JSON.data(b"1")
@@ -254,7 +261,7 @@ def test_a_payload_that_is_no_json_is_a_value_error() -> None:
 def test_an_emulation_request_holds_the_text_of_the_commands() -> None:
     request = JSON.decode_emulation(b'{"node":"n","session":"s","data":"{\\"id\\":1}\\n{}"}')
     assert (request.node, request.session, bytes(request.data)) == ("n", "s", b'{"id":1}\n{}')
-    assert list(decoded(bytes(request.data))) == [Command(1), Command()]
+    assert decoded(bytes(request.data)) == [Command(1), Command()]
 
 
 @pytest.mark.parametrize(
@@ -287,7 +294,7 @@ def test_the_request_of_a_client_that_only_listens_is_a_connect() -> None:
     assert decoded_one_way(b"{}") == [Command(1, connect=ConnectRequest())]
     for text in ("", "[]", "null", '{"token":1}', b"\xff"):
         with pytest.raises(ValueError, match=r"."):
-            list(decoded_one_way(text))
+            decoded_one_way(text)
 
 
 def test_pushes_for_a_client_that_only_listens_are_not_wrapped() -> None:
@@ -309,5 +316,3 @@ def _as_json(content: Any) -> str:
     if isinstance(content, list):
         return "[" + ",".join(map(_as_json, content)) + "]"
     return json.dumps(content)
-
-

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,8 @@ from hubbub.channels import Pattern
 from hubbub.errors import Forbidden, InvalidRequest, LimitExceeded, NotAvailable, UsageError
 from hubbub.hub.kinds.base import Entry, Kind
 from hubbub.hub.polls import Answer, Poller, PollRules, Source, Tracker
-from hubbub.hub.polls.board import Board, Key
+from hubbub.hub.polls.board import Board
 from hubbub.hub.polls.versions import Counted, Given
-from hubbub.hub.polls.wave import Wave
 from hubbub.hub.subscription import Subscription
 from hubbub.protocol.commands import PublishRequest, SubRefreshRequest, SubscribeRequest
 from hubbub.protocol.events import SubRefreshResult, SubscribeResult
@@ -122,11 +120,10 @@ class SharedPoll(Kind):
 
     def leave(self, session: "Session", channel: str, subscription: Subscription) -> None:
         poller = self._pollers[channel]
-        poller.board.leave(subscription.state)
-        poller.rest()
+        poller.leave(subscription.state)
         if not poller.board.trackers:
-            versions = poller.board.versions
-            self._close_in(_LINGER_IN_EPOCH if self.rules.versioned and versions.epoch else _LINGER, channel)
+            lasting = self.rules.versioned and poller.board.versions.epoch
+            self._close_in(_LINGER_IN_EPOCH if lasting else _LINGER, channel)
 
     def _close_in(self, delay: float, channel: str) -> None:
         assert self._engine is not None
@@ -148,23 +145,49 @@ class SharedPoll(Kind):
             return self._track(session, channel, poller, tracker, request)
         if request.type != _UNTRACK or not request.untrack:
             raise InvalidRequest
-        poller.board.untrack(tracker, request.untrack)
-        poller.rest()
+        poller.untrack(tracker, request.untrack)
         return SubRefreshResult()
 
     def _track(
         self, session: "Session", channel: str, poller: Poller, tracker: Tracker, request: SubRefreshRequest
     ) -> SubRefreshResult:
-        wanted = {item.key for batch in request.track for item in batch.items}
-        if not wanted:
+        names = {item.key for batch in request.track for item in batch.items}
+        if not names:
             raise InvalidRequest
-        if len((tracker.tracks.keys() | wanted).difference(request.untrack)) > self.rules.max_keys:
+        if len((names | tracker.tracks.keys()).difference(request.untrack)) > self.rules.max_keys:
             raise LimitExceeded
         now = session.engine.wall()
-        expiries = [
-            self.signer.verify(batch.signature, session.user, channel, [item.key for item in batch.items], now)
-            or math.inf
-            for batch in request.track
-        ]
-        fresh, due = [], []
-        ...
+        dropped = set(request.untrack)
+        wanted = []
+        first = math.inf
+        for batch in request.track:
+            keys = [item.key for item in batch.items]
+            expires = self.signer.verify(batch.signature, session.user, channel, keys, now) or math.inf
+            first = min(first, expires)
+            wanted += [(item.key, item.version, expires) for item in batch.items if item.key not in dropped]
+        poller.untrack(tracker, dropped)
+        poller.track(tracker, wanted)
+        result = SubRefreshResult()
+        if first < math.inf:
+            result.expires, result.ttl = True, session.ttl(first)
+        return result
+
+    # Publications
+
+    async def publish(
+        self, session: "Session", declaration: "Declaration", parameters: Mapping[str, str], request: PublishRequest
+    ) -> None:
+        raise Forbidden  # values come from the source alone
+
+    async def put(self, channel: str, value: Publication, epoch: str) -> None:
+        """Takes in a value between two polls, as if it had come with one.
+
+        Raises:
+            NotAvailable: the rules do not have that.
+            UsageError: it has no version.
+        """
+        if not self.rules.publish_enabled:
+            raise NotAvailable
+        poller = self._pollers.get(channel)
+        if poller is not None:
+            await poller.take(Answer((value,), epoch))

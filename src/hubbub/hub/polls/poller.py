@@ -13,7 +13,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from hubbub.hub.polls.board import Board, Key
+from hubbub.hub.polls.board import Board, Key, Tracker
 from hubbub.hub.polls.rules import PollRules
 from hubbub.hub.polls.sources import Answer, Source, TrackedKey
 from hubbub.hub.polls.wave import Wave
@@ -55,16 +55,34 @@ class Poller:
         """Whether its task runs."""
         return self._task is not None and not self._task.done()
 
-    def ask_soon(self, names: Iterable[str]) -> None:
-        """Polls what is tracked from now on, and ``names`` at once."""
-        self._fresh.update(dict.fromkeys(names))
-        if not self.polling:
+    def track(self, tracker: Tracker, wanted: Iterable[tuple[str, int, float]]) -> None:
+        """Makes ``tracker`` track keys, from the version that it has, and until they expire.
+
+        What the hub has and the tracker has not is sent in the next turn of the event loop, behind the answer; what
+        nobody has asked for yet is asked for at once, unless the tracker has it.
+        """
+        tracks = [self.board.track(tracker, *one) for one in wanted]
+        due = [track.key for track in tracks if track.due]
+        if due:
+            self._engine.loop.call_soon(Wave({tracker: due}).push, len(due))
+        self._fresh.update((track.key.name, None) for track in tracks if not (track.version or track.key.asked))
+        if self.board.keys and not self.polling:
             self._due = self._engine.loop.time() + self._rules.every
             self._task = self._engine.begin(self._run())
         self._changed.set()
 
-    def rest(self) -> None:
-        """Ends the polling if nothing is tracked. A poll under way is waited for, except when the hub stops."""
+    def untrack(self, tracker: Tracker, names: Iterable[str]) -> None:
+        """Drops keys of a tracker."""
+        self.board.untrack(tracker, names)
+        self._rest()
+
+    def leave(self, tracker: Tracker) -> None:
+        """Drops a tracker."""
+        self.board.leave(tracker)
+        self._rest()
+
+    def _rest(self) -> None:
+        """Lets the task end if nothing is tracked: a poll under way is waited for, except when the hub stops."""
         if not self.board.keys and self._task is not None:
             self._changed.set()
             if self._engine.stopping:

@@ -85,5 +85,6 @@ class Codec(ABC):
             tags={} if published.tags is NO_TAGS else dict(published.tags),
             key=published.key,
             removed=published.removed,
+            epoch=published.epoch if published.offset == 1 else "",  # for those who came before there was an epoch
             version=published.version,
         )

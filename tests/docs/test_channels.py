@@ -1,0 +1,65 @@
+"""The files of the docs that speak the Centrifuge protocol, run as their pages say."""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from tests.docs.test_examples import EXAMPLES, load
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from hubbub import JWT, Hub
+
+DEADLINE = 5.0
+SECRET = "a secret that only the tests know of, really"
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[FastAPI], int]]:
+    """Serves an app; gives the port."""
+    running: list[tuple[uvicorn.Server, threading.Thread, socket.socket]] = []
+
+    def start(app: FastAPI) -> int:
+        listening = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(app, ws="hubbub.wire:Protocol", log_config=None, timeout_graceful_shutdown=3)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        running.append((server, thread, listening))
+        return int(listening.getsockname()[1])
+
+    yield start
+    for server, thread, listening in running:
+        server.should_exit = True
+        thread.join(10)
+        listening.close()
+
+
+def test_who_has_logged_in_may_connect_and_nobody_else(serve: Callable[[FastAPI], int]) -> None:
+    url = f"ws://127.0.0.1:{serve(load('session_cookie').app)}/connection/websocket"
+    for cookie, welcome in (("login=c0ffee", True), ("login=other", False), ("", False)):
+        with connect(url, additional_headers={"Cookie": cookie}) as session:
+            session.send('{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"news"}}')
+            if welcome:
+                assert "connect" in json.loads(str(session.recv(timeout=DEADLINE)).split("\n")[0])
+            else:
+                with pytest.raises(ConnectionClosed, match="3501"):
+                    session.recv(timeout=DEADLINE)
+
+
+def test_the_python_sdk_enters_a_room_and_hears_itself(serve: Callable[[FastAPI], int]) -> None:
+    jwt = JWT(secret=SECRET)
+    hub = Hub(auth=jwt)
+    app = FastAPI(lifespan=hub.lifespan)
+    app.include_router(hub.router)
+    hub.channel("room:{name}", may_subscribe="users", may_publish="subscribers")
+    url = f"ws://127.0.0.1:{serve(app)}/connection/websocket"
+    command = [sys.executable, str(EXAMPLES / "sdk_python.py"), url, jwt.token("anna")]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    assert finished.stdout == "{'text': 'hello'}\n"
