@@ -38,6 +38,18 @@ SOCKETIO = Dialect(
 )
 
 
+def _centrifuge(answers: int) -> Dialect:
+    """The Centrifuge protocol: connect and subscribe at once, answered in so many messages; "{}" is ping and pong."""
+    begin = (
+        *("--path", "/connection/websocket", "--await", str(answers), "--reply", "{}={}"),
+        *("--first", '{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"lobby"}}'),
+    )
+    return Dialect(
+        (*begin, "--template", '{"id":3,"publish":{"channel":"lobby","data":"@@"}}'),
+        (*begin, "--template", '{"id":3,"rpc":{"method":"echo","data":"@@"}}'),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Contestant:
     """One server in one way of running it. `needs` is Python that must run for it to take part."""
@@ -77,6 +89,7 @@ def _script(module: str) -> tuple[str, ...]:
 
 
 TUTORIAL = "benchmarks.servers.tutorial:app"
+CENTRIFUGO = "benchmarks/servers/centrifugo.json"
 OURS = "benchmarks.servers.ours:app"
 FAST_PATH = ("--ws", "hubbub.wire:Protocol")
 
@@ -88,6 +101,23 @@ CONTESTANTS = (
         needs="from hubbub import Hub; from hubbub.wire import Protocol",
         env=UNLIMITED,
         ours=True,
+    ),
+    Contestant(
+        "hubbub-sessions",
+        "Hubbub, sessions on the fast path",
+        (*UVICORN, *FAST_PATH, OURS),
+        needs="from hubbub import Hub; from hubbub.wire import Protocol",
+        dialect=_centrifuge(2),
+        env=UNLIMITED,
+        ours=True,
+    ),
+    Contestant(
+        "centrifugo",
+        "Centrifugo (Go)",
+        ("centrifugo", "-c", CENTRIFUGO, "--http_server.address", "{host}", "--http_server.port", "{port}"),
+        needs="import shutil; shutil.which('centrifugo') or exit('centrifugo is not on the path')",
+        dialect=_centrifuge(1),
+        env={"GOMAXPROCS": "1"},
     ),
     Contestant(
         "hubbub-asgi",

@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from typer.models import ArgumentInfo, OptionInfo
 
 import hubbub
-from hubbub.cli.commands import app as command_line
 from hubbub.channels import Rules
+from hubbub.cli.commands import app as command_line
 from hubbub.errors import CommandError, Disconnect, Refused, SessionEnd, Slow
 from hubbub.settings import Settings
 

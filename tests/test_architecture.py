@@ -17,7 +17,7 @@ LAYERS = (
     {"hub"},
     {"transports"},
     {"api", "asyncapi"},
-    {"app", "channel", "wire"},
+    {"app", "channel", "connecting", "map_channel", "poll_channel", "stopping", "wire"},
     {"console"},
     {"cli"},
     {"__main__"},

@@ -128,6 +128,7 @@ def test_a_variable_that_is_no_setting_is_warned_of(
         ("*", ("*",)),
         ("https://app.example", ("https://app.example",)),
         ("https://app.example,http://localhost:3000", ("https://app.example", "http://localhost:3000")),
+        ("https://*.App.Example", ("https://*.app.example",)),
         (" https://App.Example/ , http://[::1]:8000 ,", ("https://app.example", "http://[::1]:8000")),
     ],
 )
@@ -142,7 +143,23 @@ def test_origins_may_be_given_as_a_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["app.example", "https://app.example/chat", "https://", "://", "null", "https//app.example", "* *"]
+    "origin",
+    [
+        "app.example",
+        "https://app.example/chat",
+        "https://",
+        "://",
+        "null",
+        "https//app.example",
+        "* *",
+        "*.app.example",
+        "https://*",
+        "https://*.",
+        "https://app.*.example",
+        "https://*app.example",
+        "https://*.*.example",
+        "*://app.example",
+    ],
 )
 def test_what_is_no_origin_is_refused(origin: str) -> None:
     with pytest.raises(UsageError, match="is not an origin such as"):

@@ -4,8 +4,15 @@ from fastapi import FastAPI, WebSocket
 
 from hubbub import Hub
 
-hub = Hub()
+hub = Hub(allow_anonymous=True)
 app = FastAPI(lifespan=hub.lifespan)
+app.include_router(hub.router)
+hub.channel("lobby", may_subscribe="everyone", may_publish="everyone")
+
+
+@hub.rpc("echo")
+async def answer(data: str) -> str:
+    return data
 
 
 @app.websocket("/ws/chat")

@@ -7,6 +7,7 @@ from hubbub.channel import Channel
 from hubbub.errors import CommandError, Disconnect, Forbidden, Goodbye, HubbubError, UsageError
 from hubbub.hub.client import Client, ClientInfo
 from hubbub.hub.dependencies import SessionInfo, current_session
+from hubbub.hub.polls import Polled
 from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Member, Publication
 from hubbub.settings import Settings
@@ -28,6 +29,7 @@ __all__ = [
     "HubbubError",
     "Identity",
     "Member",
+    "Polled",
     "Position",
     "Publication",
     "Retention",

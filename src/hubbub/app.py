@@ -2,50 +2,43 @@
 
 import asyncio
 import contextlib
-import logging
-import secrets
-import signal
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from types import FrameType, MappingProxyType, TracebackType
-from typing import Any, Generic, Literal, TypeVar, overload
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar, overload
 
 from fastapi import APIRouter, FastAPI
-from fastapi.exceptions import WebSocketException
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.websockets import WebSocket
 
 from hubbub.api import api_router
 from hubbub.asyncapi import asyncapi_router, describe, document
 from hubbub.auth.base import Auth, Grant
+from hubbub.auth.signatures import TrackSigner
 from hubbub.brokers.base import NO_GUARD, Broker, Guard, History
 from hubbub.brokers.memory import MemoryBroker
 from hubbub.channel import Channel
-from hubbub.channels import Offer, Pattern, check_rules, seconds
-from hubbub.errors import ForceDisconnect, Refused, Restarting, UsageError, custom_end
-from hubbub.hub.admission import ensure_origin_allowed
-from hubbub.hub.client import Client, ClientInfo, Mode
+from hubbub.channels import Offer, Pattern, Who, check_rules, seconds
+from hubbub.connecting import Connecting
+from hubbub.errors import ForceDisconnect, UsageError, custom_end
+from hubbub.hub.client import Client, Mode
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.engine import NOT_RUNNING, Engine, OnGoodbye
 from hubbub.hub.handlers import Handler
 from hubbub.hub.kinds.stream import STREAM
+from hubbub.hub.maps.rules import MapMode
 from hubbub.hub.registry import Registry
-from hubbub.hub.transport import Transport
 from hubbub.logs import redact_server_logs
+from hubbub.map_channel import MapChannel
+from hubbub.poll_channel import PollChannel
 from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Member, Publication
 from hubbub.settings import Settings
-from hubbub.transports.asgi import AsgiTransport, ServerDoor
-from hubbub.transports.exchange import EXTENSION
+from hubbub.stopping import on_stop_signal
+from hubbub.transports.asgi import ServerDoor
 from hubbub.transports.router import sessions_router
 from hubbub.workers import ensure_one_worker
 
-_log = logging.getLogger("hubbub")
-
-_TAKEN = "hubbub.taken"
-
-Message_co = TypeVar("Message_co", covariant=True)
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 OnGoodbyeT = TypeVar("OnGoodbyeT", bound=OnGoodbye)
 
@@ -98,7 +91,7 @@ class Hub:
         await engine.start()
         self._engine = engine
         try:
-            with _on_stop_signal(engine.begin_stop, engine.loop):
+            with on_stop_signal(engine.begin_stop, engine.loop):
                 yield
         finally:
             await engine.stop()
@@ -162,7 +155,7 @@ class Hub:
                 connections (1013), stopping (1012). FastAPI answers the handshake with 403.
             UsageError: on entering: the hub is not running.
         """
-        return Connecting(self, websocket, receive, user, data, subprotocol, list(headers))
+        return Connecting(self._running, websocket, receive, user, data, subprotocol, list(headers))
 
     def on_goodbye(self, function: OnGoodbyeT) -> OnGoodbyeT:
         """Decorates a function, sync or async, that is told once how each client ended: ``(client, goodbye)``."""
@@ -214,6 +207,78 @@ class Hub:
         declaration = Declaration(Pattern(pattern), check_rules(given), STREAM)
         self._registry.catalogue.add(declaration)
         return Channel(declaration, self.publish)
+
+    def map_channel(
+        self,
+        pattern: str,
+        *,
+        mode: MapMode = "ephemeral",
+        key_ttl: str | float | None = None,
+        may_subscribe: Who = "nobody",
+        may_publish: Who = "nobody",
+        may_remove: Who = "nobody",
+        **rules: Any,
+    ) -> MapChannel:
+        """Declares channels of entries by key: ``board = hub.map_channel("board:{name}", mode="persistent")``.
+
+        A subscriber gets all entries, and then each change; who comes back gets what changed meanwhile. What is
+        published under a key takes the place of the entry that was there.
+
+        Args:
+            pattern: as of ``channel``.
+            mode: ``"ephemeral"`` entries expire, and who comes back reads them all; ``"recoverable"`` entries expire,
+                and changes are kept for who comes back; ``"persistent"`` entries stay until they are removed.
+            key_ttl: how long an entry is there after it was published, in seconds or as ``"60s"``.
+            may_subscribe: who may come without a token or an ``on_subscribe``.
+            may_publish: who may publish without an ``on_publish``.
+            may_remove: who may remove entries.
+            rules: the other fields of ``MapRules``, such as ``stream_size`` and ``client_key``; ``delta``,
+                ``tags_filter``, ``presence``, ``join_leave``, ``user_limited``, ``clients_map``, ``users_map``.
+
+        Raises:
+            UsageError: the pattern or a rule is wrong, or the pattern is declared already.
+        """
+        times = {} if key_ttl is None else {"key_ttl": key_ttl}
+        may = {"may_subscribe": may_subscribe, "may_publish": may_publish, "may_remove": may_remove}
+        channel = MapChannel(Pattern(pattern), {"mode": mode, **times, **may, **rules}, self._running)
+        self._registry.catalogue.add(channel.declaration)
+        return channel
+
+    def poll_channel(
+        self,
+        pattern: str,
+        *,
+        every: str | float,
+        secret: str,
+        previous_secret: str | None = None,
+        backend: str | None = None,
+        versioned: bool = False,
+        may_subscribe: Who = "nobody",
+        **rules: Any,
+    ) -> PollChannel:
+        """Declares channels of keys whose values are asked for: ``prices = hub.poll_channel("prices:{market}", ...)``.
+
+        Sessions say which keys they track, as far as a signature lets them (``prices.sign``). The hub asks for all
+        keys that anyone tracks, together and once in an interval, and sends each session what has changed for it.
+        So ten thousand viewers cost one query. Whom to ask is said by ``@prices.on_poll`` or ``backend``.
+
+        Args:
+            pattern: as of ``channel``.
+            every: from one poll to the next, in seconds or as ``"5s"``.
+            secret: what signatures are made with.
+            previous_secret: what they were made with before, for as long as such ones are about.
+            backend: the URL that is asked by POST, where no function is.
+            versioned: whether values come with versions of their own. Else a value that differs is a new one.
+            may_subscribe: who may come without a token or an ``on_subscribe``. For each key it takes a signature.
+            rules: the other fields of ``PollRules``, such as ``batch`` and ``max_keys``; ``delta``, ``user_limited``.
+
+        Raises:
+            UsageError: the pattern, the URL or a rule is wrong, or the pattern is declared already.
+        """
+        given = {"every": every, "versioned": versioned, "may_subscribe": may_subscribe, **rules}
+        channel = PollChannel(Pattern(pattern), TrackSigner(secret, previous_secret), backend, given, self._running)
+        self._registry.catalogue.add(channel.declaration)
+        return channel
 
     def rpc(self, name: str) -> Callable[[FunctionT], FunctionT]:
         """Decorates the function that answers an RPC method: ``@hub.rpc("rooms.list")``.
@@ -357,93 +422,6 @@ class Hub:
         return await self._broker.history(channel, since, limit, reverse=reverse)
 
 
-class Connecting(Generic[Message_co]):
-    """What ``hub.connect`` returns: enter it."""
-
-    __slots__ = ("_client", "_data", "_headers", "_hub", "_mode", "_subprotocol", "_user", "_websocket")
-
-    def __init__(
-        self, hub: Hub, websocket: WebSocket, mode: Mode, user: str, data: Any, subprotocol: str | None,
-        headers: Sequence[tuple[bytes, bytes]],
-    ) -> None:  # fmt: skip
-        self._hub = hub
-        self._websocket = websocket
-        self._mode: Mode = mode
-        self._user = user
-        self._data = data
-        self._subprotocol = subprotocol
-        self._headers: Sequence[tuple[bytes, bytes]] = headers
-        self._client: Client[Message_co] | None = None
-
-    async def __aenter__(self) -> Client[Message_co]:
-        websocket = self._websocket
-        engine = self._hub._running()
-        if websocket.scope.get(_TAKEN):
-            raise UsageError("this WebSocket has a client already: enter hub.connect once, and use that client")
-        address = websocket.client.host if websocket.client is not None else ""
-        path = websocket.scope["path"]
-        try:
-            ensure_origin_allowed(
-                websocket.headers.getlist("origin"),
-                websocket.headers.get("host"),
-                engine.settings.allowed_origins,
-            )
-            if engine.stopping:
-                raise Restarting("the server stops")
-            engine.admission.enter(address)
-        except (Refused, Restarting) as refused:
-            _log.warning("refused %s to %s: %s", path, address, refused)
-            raise WebSocketException(refused.code, refused.reason) from None
-        try:
-            client = await self._accept(engine, address, path)
-        except BaseException:
-            engine.admission.leave(address)
-            raise
-        # What the connection does not need while it lives.
-        self._client = client
-        self._data = None
-        self._headers = ()
-        return await client.__aenter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        assert self._client is not None
-        try:
-            return await self._client.__aexit__(kind, error, trace)
-        finally:
-            # The hub may have closed past Starlette, which then must know.
-            self._websocket.application_state = WebSocketState.DISCONNECTED
-
-    async def _accept(self, engine: Engine, address: str, path: str) -> Client[Message_co]:
-        websocket = self._websocket
-        extension = websocket.scope.get("extensions", {}).get(EXTENSION)
-        transport: Transport = AsgiTransport(websocket, engine.policy) if extension is None else extension["transport"]
-        if websocket.application_state is WebSocketState.CONNECTING:
-            async with asyncio.timeout(engine.settings.handshake_timeout):
-                await websocket.accept(self._subprotocol, self._headers)
-        websocket.scope[_TAKEN] = True
-        client: Client[Message_co] = Client(
-            engine,
-            transport,
-            ClientInfo(
-                secrets.token_urlsafe(9),
-                self._user,
-                address,
-                path,
-                self._subprotocol,
-                self._data,
-                time.time(),
-            ),
-            self._mode,
-        )
-        engine.welcome(client)
-        transport.attach(client, engine.policy)
-        if engine.stopping:
-            client.on_fault(Restarting("the server restarts: come back in a moment"))
-        return client
-
-
 def _open(url: str) -> Broker:
     if url == "memory://":
         return MemoryBroker()
@@ -455,47 +433,3 @@ def _install_door(app: Any) -> None:
     stack = getattr(app, "middleware_stack", None)
     if stack is not None and not isinstance(stack, ServerDoor):
         app.middleware_stack = ServerDoor(stack)
-
-
-@contextlib.contextmanager
-def _on_stop_signal(begin_stop: Callable[[], None], loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Says goodbye as soon as the stop is asked for, before the server cuts connections without a reason.
-
-    Servers run an app's shutdown only after its connections have ended, so that is too late to end them. The
-    server gets the signal when the goodbyes have had their time to get out, and a second signal at once.
-    """
-    previous: dict[int, _Handler] = {}
-
-    def handle(signum: int, frame: FrameType | None) -> None:
-        if handle in _heard or handle not in _handlers:  # asked for again, or a leftover of a hub that has ended
-            previous[signum](signum, frame)
-            return
-        _heard.add(handle)
-        loop.call_soon_threadsafe(begin_stop)
-        if previous[signum] in _handlers:  # another hub, which has goodbyes of its own to say
-            previous[signum](signum, frame)
-        else:
-            loop.call_soon_threadsafe(loop.call_later, _HEAD_START, previous[signum], signum, None)
-
-    if threading.current_thread() is threading.main_thread():
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            handler = signal.getsignal(signum)
-            if callable(handler):
-                previous[signum] = handler
-                signal.signal(signum, handle)
-    _handlers.add(handle)
-    try:
-        yield
-    finally:
-        _handlers.discard(handle)
-        _heard.discard(handle)
-        for number, handler in previous.items():
-            if signal.getsignal(number) is handle:
-                signal.signal(number, handler)
-
-
-_Handler = Callable[[int, FrameType | None], Any]
-_HEAD_START = 0.1
-"""Seconds for close frames to get out before the server hears of the stop: some loop turns, on a busy machine."""
-_handlers: set[_Handler] = set()
-_heard: set[_Handler] = set()

@@ -20,12 +20,11 @@ class Publish(Protocol):
     ) -> Awaitable[Position]: ...
 
 
-class Channel:
-    """The channels of one pattern, such as ``chat:{room}``: what ``hub.channel`` returns."""
+class DeclaredChannel:
+    """The channels of one pattern, of whatever type."""
 
-    def __init__(self, declaration: Declaration, publish: Publish) -> None:
+    def __init__(self, declaration: Declaration) -> None:
         self._declaration = declaration
-        self._publish = publish
 
     @property
     def pattern(self) -> str:
@@ -45,6 +44,28 @@ class Channel:
         """
         return self._declaration.pattern.name(parameters)
 
+    def on_subscribe(self, function: HandlerT) -> HandlerT:
+        """Decorates the function that decides who may subscribe: it raises ``Forbidden``, or another ``CommandError``.
+
+        It may take the pattern's parameters, ``channel``, dependencies, a ``SessionInfo``, and the data of the
+        request; and may return a ``Grant``. Clients that show a subscription token do not get here.
+        """
+        self._declaration.on_subscribe = self._handler(function, self._declaration.on_subscribe)
+        return function
+
+    def _handler(self, function: Callable[..., Any], before: Handler | None, *known: str) -> Handler:
+        if before is not None:
+            raise UsageError(f"channel {self.pattern!r} has such a function already")
+        return Handler(function, path=self._declaration.pattern.parameters, known=("channel", *known), message=True)
+
+
+class Channel(DeclaredChannel):
+    """The channels of one pattern, such as ``chat:{room}``: what ``hub.channel`` returns."""
+
+    def __init__(self, declaration: Declaration, publish: Publish) -> None:
+        super().__init__(declaration)
+        self._publish = publish
+
     async def publish(
         self, data: Any, *, tags: Mapping[str, str] | None = None, idempotency_key: str = "", **parameters: object
     ) -> Position:
@@ -55,15 +76,6 @@ class Channel:
         """
         return await self._publish(self.name(**parameters), data, tags=tags, idempotency_key=idempotency_key)
 
-    def on_subscribe(self, function: HandlerT) -> HandlerT:
-        """Decorates the function that decides who may subscribe: it raises ``Forbidden``, or another ``CommandError``.
-
-        It may take the pattern's parameters, ``channel``, dependencies, a ``SessionInfo``, and the data of the
-        request; and may return a ``Grant``. Clients that show a subscription token do not get here.
-        """
-        self._declaration.on_subscribe = self._handler(function, self._declaration.on_subscribe)
-        return function
-
     def on_publish(self, function: HandlerT) -> HandlerT:
         """Decorates the function that gets what a client publishes, validated by its annotation.
 
@@ -71,8 +83,3 @@ class Channel:
         """
         self._declaration.on_publish = self._handler(function, self._declaration.on_publish)
         return function
-
-    def _handler(self, function: Callable[..., Any], before: Handler | None) -> Handler:
-        if before is not None:
-            raise UsageError(f"channel {self.pattern!r} has such a function already")
-        return Handler(function, path=self._declaration.pattern.parameters, known=("channel",), message=True)

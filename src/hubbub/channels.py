@@ -53,6 +53,10 @@ class Rules(NamedTuple):
     """Whether ``name#42,43`` is a channel for the users 42 and 43 alone."""
     personal: bool = False
     """Whether each user is in its own channel of this pattern from its connect on."""
+    clients_map: str = ""
+    """With ``"who:"``, the map channel ``who:chat:lobby`` has an entry for each client in ``chat:lobby``."""
+    users_map: str = ""
+    """As ``clients_map``, with an entry for each user."""
     may_subscribe: Who = "nobody"
     may_publish: Who = "nobody"
     may_see_presence: Who = "nobody"
@@ -146,19 +150,19 @@ def seconds(value: str | float, name: str) -> float:
 
 
 def check_name(name: str, max_length: int) -> None:
-    """Refuses what is no channel name: it is empty, too long, or not ASCII.
+    """Refuses a channel name that is empty or too long.
 
     Raises:
         InvalidRequest: that.
     """
-    if not name or len(name) > max_length or not name.isascii():
+    if not 0 < len(name) <= max_length:
         raise InvalidRequest
 
 
-def allowed_users(name: str) -> list[str] | None:
-    """The users that a channel is limited to by its name; None if it is not."""
-    _, boundary, users = name.partition(USER_BOUNDARY)
-    return users.split(USER_SEPARATOR) if boundary else None
+def allowed_users(name: str) -> list[str]:
+    """The users that a channel is for, by a name such as ``room#42,43``; none if it does not say."""
+    _, boundary, users = name.rpartition(USER_BOUNDARY)
+    return users.split(USER_SEPARATOR) if boundary else []
 
 
 class Declared(Protocol):

@@ -3,6 +3,7 @@
 import difflib
 import logging
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
@@ -13,6 +14,7 @@ from hubbub.errors import UsageError
 
 _log = logging.getLogger("hubbub")
 _warned_of: set[str] = set()
+_ORIGIN = re.compile(r"[\w+.-]+://(\*\.)?[^/*\s]+/?")
 
 
 class Settings(BaseSettings):
@@ -79,7 +81,8 @@ class Settings(BaseSettings):
     stop_timeout: int = Field(default=5, ge=1)
     """Seconds in which a stop ends, whatever the clients do."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Origins of web pages that may connect besides the server's own: ``https://app.example``; ``*`` is any."""
+    """Origins of web pages that may connect besides the server's own: ``https://app.example``, or for all of its
+    subdomains ``https://*.app.example``; ``*`` is any."""
     fan_out_slice: int = Field(default=1024, ge=1)
     """Receivers that are written to before the event loop gets its turn."""
     api_key: SecretStr = SecretStr("")
@@ -102,7 +105,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
-            if origin != "*" and ("://" not in origin or origin.rstrip("/").count("/") != 2):
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is not an origin such as 'https://app.example'")
         return tuple(origin.rstrip("/").lower() for origin in value)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 from uuid import UUID
 
 from fastapi import FastAPI
@@ -107,7 +107,13 @@ async def say(floor: Floor, line: Line, me: SessionInfo) -> Spoken:
 
 hub.channel("news", history=10, may_subscribe="everyone", may_read_history="everyone")
 hub.channel("files:{folder:path}", recovery=False, delta=True)
-game = hub.channel("game:{number}", may_subscribe="users")
+hub.channel("#{user}", personal=True)
+game = hub.channel("game:{number}")
+
+
+@game.on_subscribe
+async def sit(number: int, seat: Literal[1, 2]) -> None:
+    """Takes a seat at the table."""
 
 
 @game.on_publish
@@ -141,6 +147,3 @@ async def welcome(name: str, hello: Author | None = None) -> Identity | None:
 
 
 app.include_router(hub.router)
-
-
-def unused(_: Any) -> None: ...

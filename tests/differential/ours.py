@@ -11,9 +11,10 @@ from typing import Any
 from fastapi import FastAPI
 
 from hubbub import JWT, Hub
+from hubbub.hub.maps.rules import SHARED, MapRules
 
 _UNITS = {"ms": 0.001, "s": 1.0}
-_TYPES = {"map": 1, "map_clients": 2, "map_users": 3}
+_MAPS = {"map": "entries", "map_clients": "clients", "map_users": "users"}
 
 
 def app() -> FastAPI:
@@ -86,6 +87,8 @@ def _rules(options: dict[str, Any]) -> dict[str, Any]:
         "may_publish": _who(options, "publish"),
         "may_see_presence": _who(options, "presence"),
         "may_read_history": _who(options, "history"),
+        "clients_map": options.get("map_clients_presence_channel_prefix", ""),
+        "users_map": options.get("map_users_presence_channel_prefix", ""),
         "recovery": False,
     }
     if options.get("history_size"):
@@ -104,3 +107,17 @@ def _declare(hub: Hub, pattern: str, options: dict[str, Any], configuration: dic
     kind = options.get("subscription_type", "stream")
     if kind == "stream":
         hub.channel(pattern, **_rules(options))
+    elif kind in _MAPS:
+        hub.map_channel(pattern, of=_MAPS[kind], **_map_rules(options))
+
+
+def _map_rules(options: dict[str, Any]) -> dict[str, Any]:
+    shared = {name: rule for name, rule in _rules(options).items() if name in SHARED}
+    own = {name: _seconds(value) for name, value in options["map"].items() if name in MapRules._fields}
+    return {
+        **shared,
+        **own,
+        "remove_on_leave": options["map"].get("remove_client_on_unsubscribe", False),
+        "may_publish": _who(options["map"], "publish"),
+        "may_remove": _who(options["map"], "remove"),
+    }

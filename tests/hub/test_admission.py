@@ -40,6 +40,10 @@ APP = "https://app.example"
         ("https://APP.example", "api.example", (APP,)),
         ("https://app.example:8443", "api.example", ("https://app.example:8443",)),
         (APP, None, (APP,)),
+        # Subdomains of one.
+        ("https://shop.app.example", "api.example", ("https://*.app.example",)),
+        ("https://a.b.APP.example", "api.example", (APP, "https://*.app.example")),
+        ("http://shop.localhost:3000", "api.example", ("http://*.localhost:3000",)),
         # Any.
         ("https://evil.example", "app.example", ("*",)),
         ("null", "app.example", ("*",)),
@@ -80,6 +84,12 @@ def test_this_origin_may_connect(origin: str | None, host: str | None, allowed: 
         ("file://", "app.example", ()),
         ("file://", "", ()),
         ("app.example", "app.example", ()),
+        # A star is for subdomains: not for the domain itself, another scheme, port or end.
+        ("https://app.example", "api.example", ("https://*.app.example",)),
+        ("http://shop.app.example", "api.example", ("https://*.app.example",)),
+        ("https://shop.app.example:8443", "api.example", ("https://*.app.example",)),
+        ("https://shop.app.example.evil.example", "api.example", ("https://*.app.example",)),
+        ("https://evilapp.example", "api.example", ("https://*.app.example",)),
         # Listed means the whole origin.
         ("http://app.example", "api.example", (APP,)),
         ("https://app.example:8443", "api.example", (APP,)),

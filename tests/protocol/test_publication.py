@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from hubbub import Publication, UsageError
-from hubbub.protocol.publication import encode, size_of
+from hubbub.protocol.publication import Json, encode, from_bytes, one_line, size_of
 
 
 class Message(BaseModel):
@@ -136,3 +136,47 @@ def test_what_has_no_form_on_the_wire_is_refused_with_the_remedy(data: Any, kind
 @given(st.text() | st.binary())
 def test_the_size_is_that_on_the_wire(payload: str | bytes) -> None:
     assert size_of(payload) == len(payload.encode() if isinstance(payload, str) else payload)
+
+
+def test_json_text_is_told_from_other_text() -> None:
+    assert type(encode({"a": 1})) is Json
+    assert type(encode("text")) is str
+    assert encode(Json("[1]")) == "[1]"
+    assert type(encode(Json("[1]"))) is Json, "what is JSON already is not encoded again"
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b'{"a": 1.0,\t"a":1e999}', '{"a": 1.0,\t"a":1e999}'),
+        (b"null", "null"),
+        (b' "text" ', ' "text" '),
+        ('"ü"'.encode(), '"ü"'),
+        (b'[1,\n "a\\nb",\r\n2]\n', '[1, "a\\nb",2]'),
+    ],
+)
+def test_bytes_that_are_json_become_json_text_on_one_line(data: bytes, text: str) -> None:
+    payload = from_bytes(data)
+    assert payload == text
+    assert type(payload) is Json
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"text", b"{", b"01", b"NaN", b"1 2", b'"\n"', b"\xff", b'"\xff"', b'"\\ud800"', b"[" * 60_000, b"1\n2"],
+)
+def test_bytes_that_are_no_json_stay_as_they_are(data: bytes) -> None:
+    assert from_bytes(data) is data
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_json_on_one_line_says_the_same(value: Any) -> None:
+    text = json.dumps(value, indent=1).replace("\n", "\r\n")
+    line = one_line(text)
+    assert not {"\n", "\r"} & set(line)
+    assert json.loads(line) == value
+    assert from_bytes(text.encode()) == line

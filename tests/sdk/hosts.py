@@ -109,9 +109,7 @@ class PageHost(Host):
 
     async def _launch(self) -> tuple[Playwright, Browser]:
         playwright = await async_playwright().start()
-        return playwright, await playwright.chromium.launch(
-            executable_path=self._executable, args=CHROMIUM_ARGUMENTS
-        )
+        return playwright, await playwright.chromium.launch(executable_path=self._executable, args=CHROMIUM_ARGUMENTS)
 
     def ask(self, client: str, method: str, arguments: Mapping[str, Any]) -> Any:
         command = {"client": client, "method": method, **arguments}

@@ -6,15 +6,13 @@ import pytest
 from tests.e2e.servers import Server, faults_in
 
 from .background import Background
-from .clients import KINDS, Client, Host, Kind
+from .clients import KINDS, WEBSOCKET_KINDS, Client, Host, Kind
 from .conftest import APP, Enter, Site
 
 LIFE = 2
 """Seconds that a token is good for, and up to one more: a JWT expires at a whole second."""
 GRACE = 0.5
 """Seconds after an expiry in which a new token is still taken."""
-
-of_all_kinds = pytest.mark.parametrize("kind", KINDS, ids=str)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +51,7 @@ def renewing(short_lived: Site, host_of: Callable[[str], Host]) -> Iterator[Call
         client.close()
 
 
-@of_all_kinds
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_tokens_are_renewed_in_the_open_connection(
     renewing: Callable[[Kind], Client], short_lived: Site, kind: Kind
 ) -> None:
@@ -71,7 +69,7 @@ def test_tokens_are_renewed_in_the_open_connection(
         assert ada.heard(event) == []
 
 
-@of_all_kinds
+@pytest.mark.parametrize("kind", WEBSOCKET_KINDS, ids=str)
 def test_a_client_that_comes_with_an_expired_token_gets_another_and_is_let_in(enter: Enter) -> None:
     ada = enter("ada", token="/stale-token?user={user}")
     assert len(ada.heard("asked for a token")) == 2

@@ -1,17 +1,16 @@
 """What the HTTP API can do: a request and a result for each method, as the reference server has them."""
 
-import base64
-import binascii
 import fnmatch
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any
 
-import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
+from hubbub.api.contents import NO_DATA, Content, Empty, Method, decode_base64, find, method
+from hubbub.api.maps import METHODS as MAP_METHODS
+from hubbub.api.polls import METHODS as POLL_METHODS
 from hubbub.auth.base import Grant, Identity, Override
 from hubbub.brokers.base import Guard
 from hubbub.errors import (
@@ -21,43 +20,20 @@ from hubbub.errors import (
     ForceDisconnect,
     InternalError,
     InvalidRequest,
+    MethodNotFound,
     NotAvailable,
     UsageError,
     custom_end,
 )
-from hubbub.hub.declaration import Declaration
 from hubbub.hub.engine import Engine
 from hubbub.hub.kinds.stream import Stream
 from hubbub.protocol.codecs import JSON
 from hubbub.protocol.events import ClientInfo, Error, PresenceStatsResult, Publication
+from hubbub.protocol.nulls import read
 from hubbub.protocol.position import Position
-from hubbub.protocol.publication import Payload, from_bytes, one_line
+from hubbub.protocol.publication import Payload
 
-_NO_DATA = Raw()
 _STARTED = time.monotonic()
-
-
-class Empty(Struct):
-    """No result but success."""
-
-
-class Content(Struct):
-    """Data as JSON, or in Base64."""
-
-    data: Raw = _NO_DATA
-    b64data: str = ""
-
-    def payload(self) -> Payload:
-        """What is to be published.
-
-        Raises:
-            InvalidRequest: there is nothing, or it is no Base64.
-        """
-        if self.b64data:
-            return from_bytes(decode_base64(self.b64data))
-        if self.data is _NO_DATA or not bytes(self.data):
-            raise InvalidRequest
-        return one_line(bytes(self.data).decode())
 
 
 class PublishOptions(Content):
@@ -65,7 +41,7 @@ class PublishOptions(Content):
     tags: dict[str, str] = field(default_factory=dict)
     idempotency_key: str = ""
     delta: bool = False
-    version: int = 0
+    version: Annotated[int, Meta(ge=0)] = 0
     version_epoch: str = ""
 
 
@@ -122,9 +98,9 @@ class Sessions(Struct):
 
 class SubscribeRequest(Sessions):
     channel: str = ""
-    info: Raw = _NO_DATA
+    info: Raw = NO_DATA
     b64info: str = ""
-    data: Raw = _NO_DATA
+    data: Raw = NO_DATA
     b64data: str = ""
     expire_at: float = 0
     recover_since: StreamPosition | None = None
@@ -148,7 +124,7 @@ class DisconnectRequest(Sessions):
 class RefreshRequest(Sessions):
     expired: bool = False
     expire_at: float = 0
-    info: Raw = _NO_DATA
+    info: Raw = NO_DATA
 
 
 class ChannelRequest(Struct):
@@ -190,9 +166,9 @@ class NodeInfo(Struct):
     version: str
     num_clients: int
     num_users: int
-    num_subs: int
     num_channels: int
     uptime: int
+    num_subs: int
 
 
 class InfoResult(Struct):
@@ -201,35 +177,11 @@ class InfoResult(Struct):
 
 class RPCRequest(Struct):
     method: str = ""
-    params: Raw = _NO_DATA
+    params: Raw = NO_DATA
 
 
 class RPCResult(Struct, omit_defaults=True):
     data: Raw | UnsetType = UNSET
-
-
-def decode_base64(text: str) -> bytes:
-    """Bytes from Base64.
-
-    Raises:
-        InvalidRequest: it is none.
-    """
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error:
-        raise InvalidRequest from None
-
-
-def find(engine: Engine, channel: str) -> Declaration:
-    """What is declared for a channel.
-
-    Raises:
-        InvalidRequest: it is empty.
-        UnknownChannel: nothing is.
-    """
-    if not channel:
-        raise InvalidRequest
-    return engine.registry.catalogue.find(channel)[0]
 
 
 async def publish(engine: Engine, request: PublishRequest) -> PublishResult:
@@ -239,6 +191,8 @@ async def publish(engine: Engine, request: PublishRequest) -> PublishResult:
 async def broadcast(engine: Engine, request: BroadcastRequest) -> BroadcastResult:
     if not request.channels:
         raise InvalidRequest
+    if request.b64data:
+        decode_base64(request.b64data)  # what is wrong for all is answered once
     replies = []
     for channel in request.channels:
         try:
@@ -261,9 +215,9 @@ async def _publish(engine: Engine, channel: str, request: PublishOptions) -> Pub
 
 
 async def subscribe(engine: Engine, request: SubscribeRequest) -> Empty:
+    find(engine, request.channel)
     if not request.user:
         raise InvalidRequest
-    find(engine, request.channel)
     grant = Grant(
         info=_optional(request.info, request.b64info),
         data=_optional(request.data, request.b64data),
@@ -284,10 +238,10 @@ def _optional(data: Raw, b64data: str) -> Payload | None:
 
 
 async def unsubscribe(engine: Engine, request: UnsubscribeRequest) -> Empty:
-    if not request.user:
-        raise InvalidRequest
     if request.channel:
         find(engine, request.channel)
+    if not request.user:
+        raise InvalidRequest
     engine.sessions.unsubscribe(request.user, request.channel, client=request.client, secret=request.session)
     return Empty()
 
@@ -309,7 +263,7 @@ async def disconnect(engine: Engine, request: DisconnectRequest) -> Empty:
 async def refresh(engine: Engine, request: RefreshRequest) -> Empty:
     if not request.user:
         raise InvalidRequest
-    if request.expired:
+    if request.expired or 0 < request.expire_at <= engine.wall():
         engine.sessions.disconnect(request.user, ConnectionExpired(), client=request.client, secret=request.session)
         return Empty()
     info = _optional(request.info, "")
@@ -338,7 +292,8 @@ async def history(engine: Engine, request: HistoryRequest) -> HistoryResult:
     since = None if request.since is None else Position(request.since.offset, request.since.epoch)
     limit = None if request.limit < 0 else request.limit
     publications, top = await engine.page(request.channel, since, limit, reverse=request.reverse)
-    return HistoryResult([JSON.publication(one) for one in publications], top.epoch, top.offset)
+    told = [JSON.publication(one._replace(epoch="")) for one in publications]
+    return HistoryResult(told, top.epoch, top.offset)
 
 
 async def history_remove(engine: Engine, request: ChannelRequest) -> Empty:
@@ -364,42 +319,35 @@ async def info(engine: Engine, request: Empty) -> InfoResult:
         version=engine.version,
         num_clients=len(engine.sessions),
         num_users=engine.sessions.users,
-        num_subs=sum(counts.values()),
         num_channels=len(counts),
         uptime=int(time.monotonic() - _STARTED),
+        num_subs=sum(counts.values()),
     )
     return InfoResult([node])
 
 
 async def rpc(engine: Engine, request: RPCRequest) -> RPCResult:
-    raise NotAvailable
-
-
-class Method(NamedTuple):
-    """One method: what it takes, and what it does."""
-
-    decoder: msgspec.json.Decoder[Any]
-    run: Callable[[Engine, Any], Awaitable[Any]]
-
-
-def _method(kind: type[Any], run: Callable[[Engine, Any], Awaitable[Any]]) -> Method:
-    return Method(msgspec.json.Decoder(kind), run)
+    if not request.method:
+        raise InvalidRequest
+    raise MethodNotFound("not found")
 
 
 METHODS: dict[str, Method] = {
-    "publish": _method(PublishRequest, publish),
-    "broadcast": _method(BroadcastRequest, broadcast),
-    "subscribe": _method(SubscribeRequest, subscribe),
-    "unsubscribe": _method(UnsubscribeRequest, unsubscribe),
-    "disconnect": _method(DisconnectRequest, disconnect),
-    "refresh": _method(RefreshRequest, refresh),
-    "presence": _method(ChannelRequest, presence),
-    "presence_stats": _method(ChannelRequest, presence_stats),
-    "history": _method(HistoryRequest, history),
-    "history_remove": _method(ChannelRequest, history_remove),
-    "channels": _method(ChannelsRequest, channels),
-    "info": _method(Empty, info),
-    "rpc": _method(RPCRequest, rpc),
+    "publish": method(PublishRequest, publish),
+    "broadcast": method(BroadcastRequest, broadcast),
+    "subscribe": method(SubscribeRequest, subscribe),
+    "unsubscribe": method(UnsubscribeRequest, unsubscribe),
+    "disconnect": method(DisconnectRequest, disconnect),
+    "refresh": method(RefreshRequest, refresh),
+    "presence": method(ChannelRequest, presence),
+    "presence_stats": method(ChannelRequest, presence_stats),
+    "history": method(HistoryRequest, history),
+    "history_remove": method(ChannelRequest, history_remove),
+    "channels": method(ChannelsRequest, channels),
+    "info": method(Empty, info),
+    "rpc": method(RPCRequest, rpc),
+    **MAP_METHODS,
+    **POLL_METHODS,
 }
 
 
@@ -410,9 +358,9 @@ async def run(engine: Engine, name: str, body: bytes | Raw) -> Any:
         CommandError: the answer is this error.
         ValueError: the body is no request of this method.
     """
-    method = METHODS[name]
-    request = method.decoder.decode(body)
+    found = METHODS[name]
+    request = read(found.decoder, body)
     try:
-        return await method.run(engine, request)
+        return await found.run(engine, request)
     except Disconnect:
         raise InternalError from None

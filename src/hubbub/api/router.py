@@ -12,9 +12,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hubbub.api.methods import METHODS, run
-from hubbub.errors import CommandError, InternalError, InvalidRequest
+from hubbub.errors import CommandError, InternalError, InvalidRequest, MethodNotFound
 from hubbub.hub.engine import Engine
 from hubbub.protocol.events import Error
+from hubbub.protocol.nulls import read
 from hubbub.transports.entrance import Running
 
 _log = logging.getLogger("hubbub")
@@ -23,11 +24,16 @@ _STATUS = {102: 404, 104: 404, 107: 400, 108: 400, 112: 416, 113: 409}
 """HTTP statuses of errors, for callers that ask for them."""
 _MAX_BODY = 10 * 1024 * 1024
 _encode = msgspec.json.Encoder().encode
+_NULL = Raw(b"null")
 
 
 class _Batch(Struct):
     commands: list[dict[str, Raw]] = field(default_factory=list)
     parallel: bool = False
+
+
+class _Replies(Struct, omit_defaults=True):
+    replies: list[dict[str, Any]] = field(default_factory=list)
 
 
 _batch = msgspec.json.Decoder(_Batch)
@@ -56,7 +62,7 @@ class _Api:
             if body is None:
                 return Response("too large\n", 413)
             try:
-                result = await run(engine, name, body or b"{}")
+                result = await run(engine, name, body)
             except ValueError as error:
                 return Response(f"cannot decode the request: {error}\n", 400, media_type="text/plain")
             except CommandError as error:
@@ -76,18 +82,18 @@ class _Api:
         if body is None:
             return Response("too large\n", 413)
         try:
-            commands = _batch.decode(body).commands
+            commands = read(_batch, body).commands
         except ValueError as error:
             return Response(f"cannot decode the request: {error}\n", 400, media_type="text/plain")
         replies = [await self._one(engine, command) for command in commands]
-        return Response(_encode({"replies": replies}), media_type="application/json")
+        return Response(_encode(_Replies(replies)), media_type="application/json")
 
     async def _one(self, engine: Engine, command: dict[str, Raw]) -> dict[str, Any]:
         """One command of a batch: one key, the method's name."""
         try:
-            name = next((name for name in command if name in METHODS), None)
+            name = next((name for name in METHODS if command.get(name, _NULL) != _NULL), None)
             if name is None:
-                raise InvalidRequest
+                raise MethodNotFound("not found")
             return {name: await run(engine, name, command[name])}
         except CommandError as error:
             return {"error": Error(error.code, error.message)}
@@ -101,11 +107,13 @@ class _Api:
 def may_call(engine: Engine, request: Request) -> bool:
     """Whether the request shows the API key: in ``X-API-Key``, ``Authorization: apikey``, or the query."""
     key = engine.settings.api_key.get_secret_value()
-    shown = request.headers.get("x-api-key")
-    if shown is None:
-        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-        shown = credentials if scheme.lower() == "apikey" else request.query_params.get("api_key", "")
-    return bool(key) and hmac.compare_digest(shown.encode(), key.encode())
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    shown = (
+        request.headers.get("x-api-key", ""),
+        credentials if scheme.lower() == "apikey" else "",
+        request.query_params.get("api_key", ""),
+    )
+    return bool(key) and any(hmac.compare_digest(one.encode(), key.encode()) for one in shown)
 
 
 def _failed(request: Request, error: CommandError) -> Response:

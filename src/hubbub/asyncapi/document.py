@@ -7,19 +7,16 @@ Source: https://www.asyncapi.com/docs/reference/specification/v3.0.0
 
 import re
 from collections.abc import Container, Sequence
-from typing import Any
 
 from fastapi import FastAPI
 from pydantic_core import to_json
 
-from hubbub.asyncapi.schemas import Schema, Schemas
+from hubbub.asyncapi.schemas import Object, Schema, Schemas
 from hubbub.asyncapi.servers import BINDINGS, security_scheme
 from hubbub.asyncapi.uses import Part, Use, handlers_of, message_of, published, wanted
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.handlers import Handler
 from hubbub.hub.registry import Registry
-
-Object = dict[str, Any]
 
 VERSION = "3.0.0"
 

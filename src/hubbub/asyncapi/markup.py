@@ -24,19 +24,11 @@ def joined(content: Iterable[str], separator: str = "") -> Html:
 
 def paragraphs(text: str) -> Html:
     """Prose such as a docstring's: paragraphs, of which those with indented lines keep them, and code in backticks."""
-    parts = []
-    for block in filter(str.strip, re.split(r"\n\s*\n", text)):
-        parts.append(
-            element("p", _with_code(block.strip("\n")), class_="kept" if re.search(r"^\s", block, re.M) else "")
-        )
-    return joined(parts)
+    blocks = (block.strip("\n") for block in re.split(r"\n\s*\n", text) if block.strip())
+    kept = re.compile(r"^\s", re.MULTILINE)
+    return joined(element("p", _with_code(block), class_="kept" if kept.search(block) else "") for block in blocks)
 
 
 def _with_code(text: str) -> Html:
-    pieces = re.split(r"(`+)(.+?)\1", text)
-    texts, codes = pieces[::3], [*pieces[2::3], ""]
-    return joined(
-        part
-        for plain, code in zip(texts, codes, strict=True)
-        for part in (plain, element("code", code) if code else "")
-    )
+    pieces = re.split(r"`+([^`]+)`+", text)
+    return joined(element("code", piece) if number % 2 else piece for number, piece in enumerate(pieces))

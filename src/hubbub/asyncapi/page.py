@@ -5,11 +5,10 @@ import hashlib
 import json
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from hubbub.asyncapi.markup import Html, element, joined, paragraphs
 from hubbub.asyncapi.rules import features, permissions
-from hubbub.asyncapi.schemas import Schema, referred
+from hubbub.asyncapi.schemas import Object, Schema, referred
 from hubbub.asyncapi.shapes import definitions, expression, fields, remarks
 
 _HERE = Path(__file__).parent
@@ -22,8 +21,6 @@ CONTENT_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """For the header: no script, no request, no style but the page's own."""
-
-Object = dict[str, Any]
 
 
 def page(document: Object, source: str) -> str:

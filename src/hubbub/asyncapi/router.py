@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from hubbub.asyncapi.document import Object, describe, document
+from hubbub.asyncapi.document import describe, document
 from hubbub.asyncapi.page import CONTENT_POLICY, page
+from hubbub.asyncapi.schemas import Object
 from hubbub.asyncapi.servers import servers
 from hubbub.hub.registry import Registry
 from hubbub.settings import Settings

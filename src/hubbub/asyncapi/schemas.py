@@ -7,7 +7,9 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
-Schema = dict[str, Any]
+Object = dict[str, Any]
+"""A part of a document."""
+Schema = Object
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 _PREFIX = "#/components/schemas/"
@@ -87,6 +89,8 @@ def _told(key: str, value: Any) -> Any:
 
 def _adapter(kind: Any) -> TypeAdapter[Any] | None:
     try:
-        return TypeAdapter(kind)
+        adapter = TypeAdapter(kind)
+        adapter.rebuild()  # raises what would be raised too late: a name is not defined
+        return adapter
     except (PydanticUserError, PydanticUndefinedAnnotation):
         return None

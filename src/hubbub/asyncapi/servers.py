@@ -1,11 +1,8 @@
 """How clients of the Centrifuge protocol reach an app, as servers of an AsyncAPI document."""
 
-from typing import Any
-
+from hubbub.asyncapi.schemas import Object
 from hubbub.auth.base import Auth
 from hubbub.auth.jwt import JWT
-
-Object = dict[str, Any]
 
 BINDINGS: Object = {
     "ws": {

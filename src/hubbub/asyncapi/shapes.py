@@ -39,17 +39,15 @@ def expression(schema: Any) -> Html:
 
 
 def _named(schema: Schema) -> Html:
-    kind = schema.get("type", "anything")
-    items, values = schema.get("items"), schema.get("additionalProperties")
+    kind, items, values = schema.get("type", "anything"), schema.get("items"), schema.get("additionalProperties")
     if isinstance(items, list):
         return joined(["list of ", joined(map(expression, items), ", ")])
     if items:
         return joined(["list of ", expression(items)])
-    if isinstance(values, dict) and "properties" not in schema:
+    if isinstance(values, dict):
         return joined(["object of ", expression(values)])
-    if "format" in schema:
-        return joined([f"{kind} ({schema['format']})"])
-    return joined([" or ".join(kind) if isinstance(kind, list) else str(kind)])
+    named = " or ".join(kind) if isinstance(kind, list) else str(kind)
+    return joined([f"{named} ({schema['format']})" if "format" in schema else named])
 
 
 def fields(schema: Schema) -> Html:

@@ -39,7 +39,7 @@ class Use(NamedTuple):
                 return self.handler.return_type
             case Part.CHANGE:
                 return Union[tuple(kind for kind in _kinds(self.handler) if kind is not NoneType)]  # noqa: UP007
-            case str(name):
+            case name:
                 parameter = inspect.signature(self.handler.function, eval_str=True).parameters.get(name)
                 return Any if parameter is None or parameter.annotation is parameter.empty else parameter.annotation
 

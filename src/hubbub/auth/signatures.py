@@ -16,14 +16,18 @@ _FORM = re.compile(r"([0-9]{1,15}):([0-9]{1,15}):([0-9a-f]{64})")
 class TrackSigner:
     """Signs which keys of a channel a user may track: ``issued:expires:mac``, in Unix seconds, with HMAC-SHA256.
 
+    What was signed with ``previous_secret`` is good too: clients keep their signatures, and ask for new ones only
+    when these expire.
+
     Raises:
-        UsageError: the secret is empty.
+        UsageError: a secret is empty.
     """
 
-    def __init__(self, secret: str) -> None:
-        if not secret:
-            raise UsageError("the secret of a polled channel is empty; make one with secrets.token_hex(32)")
-        self._secret = secret.encode()
+    def __init__(self, secret: str, previous_secret: str | None = None) -> None:
+        secrets = [secret] if previous_secret is None else [secret, previous_secret]
+        if not all(secrets):
+            raise UsageError("a secret of a polled channel is empty; make one with secrets.token_hex(32)")
+        self._secrets = [one.encode() for one in secrets]
 
     def sign(self, user: str, channel: str, keys: Sequence[str], issued: int, expires: int) -> str:
         """The signature for these keys in this order. ``expires`` 0 is never.
@@ -33,7 +37,8 @@ class TrackSigner:
         """
         if _has_nul(keys):
             raise UsageError("a key that is tracked cannot have a NUL")
-        return f"{issued}:{expires}:{self._mac(user, channel, keys, str(issued), str(expires))}"
+        signed = _signed(user, channel, keys, str(issued), str(expires))
+        return f"{issued}:{expires}:{_mac(self._secrets[0], signed)}"
 
     def verify(self, signature: str, user: str, channel: str, keys: Sequence[str], now: float) -> int:
         """When a good signature expires; 0 is never.
@@ -46,16 +51,21 @@ class TrackSigner:
         if form is None or _has_nul(keys):
             raise Forbidden
         issued, expires, mac = form.groups()
-        if not hmac.compare_digest(mac, self._mac(user, channel, keys, issued, expires)):
+        signed = _signed(user, channel, keys, issued, expires)
+        if not any(hmac.compare_digest(mac, _mac(secret, signed)) for secret in self._secrets):
             raise Forbidden
         if int(expires) and int(expires) + GRACE < now:
             raise TokenExpired
         return int(expires)
 
-    def _mac(self, user: str, channel: str, keys: Sequence[str], issued: str, expires: str) -> str:
-        hashed = hashlib.sha256("\0".join(keys).encode()).hexdigest()
-        signed = "\0".join((issued, expires, user, channel, hashed))
-        return hmac.new(self._secret, signed.encode(), hashlib.sha256).hexdigest()
+
+def _signed(user: str, channel: str, keys: Sequence[str], issued: str, expires: str) -> bytes:
+    hashed = hashlib.sha256("\0".join(keys).encode()).hexdigest()
+    return "\0".join((issued, expires, user, channel, hashed)).encode()
+
+
+def _mac(secret: bytes, signed: bytes) -> str:
+    return hmac.new(secret, signed, hashlib.sha256).hexdigest()
 
 
 def _has_nul(keys: Sequence[str]) -> bool:

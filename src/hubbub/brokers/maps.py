@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from hubbub.brokers.base import NO_GUARD, Guard
 from hubbub.protocol.position import Position
-from hubbub.protocol.publication import Publication
+from hubbub.protocol.publication import NO_DATA, Publication
 
 Only = Literal["", "if_new", "if_exists", "touch"]
 """When an entry is put: always; if there is none of its key; if there is one. ``touch`` is ``if_new``, and an entry
@@ -44,6 +44,11 @@ class Page(NamedTuple):
     position: Position
     cursor: str = ""
     """The key after which the next page begins; empty where this is the last."""
+
+
+def removal(entry: Publication) -> Publication:
+    """The change that removes an entry."""
+    return Publication(NO_DATA, key=entry.key, removed=True, tags=entry.tags)
 
 
 class Maps(ABC):

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from hubbub.brokers.base import NO_GUARD, Deliver, Guard
 from hubbub.brokers.log import Log, Once
-from hubbub.brokers.maps import MapRetention, Maps, Only, Outcome, Page, Suppressed
+from hubbub.brokers.maps import MapRetention, Maps, Only, Outcome, Page, Suppressed, removal
 from hubbub.errors import UsageError
 from hubbub.protocol.position import Position
-from hubbub.protocol.publication import NO_DATA, Publication
+from hubbub.protocol.publication import Publication
 
 _ROUND = 0.1
 """Seconds between two looks for what has expired, so that many removals go out together."""
@@ -92,11 +92,6 @@ class _Map:
     def _keep(self, key: str, entry: _Entry, now: float) -> None:
         self.entries.pop(key, None)
         self.entries[key] = entry._replace(expires_at=now + (self._retention.key_ttl or math.inf))
-
-
-def removal(removed: Publication) -> Publication:
-    """The change that removes an entry."""
-    return Publication(NO_DATA, key=removed.key, removed=True, tags=removed.tags)
 
 
 def _why_not(known: _Entry | None, guard: Guard, only: Only) -> Suppressed:

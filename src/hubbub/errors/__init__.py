@@ -38,6 +38,7 @@ HubbubError
         ├── ConnectionExpired  3005
         ├── SubscriptionExpired 3006
         ├── SlowSession        3008
+        ├── CatchUpTimeout     3008
         ├── WriteError         3009
         ├── InsufficientState  3010
         ├── ForceReconnect     3011
@@ -96,6 +97,7 @@ from hubbub.errors.connections import (
 )
 from hubbub.errors.sessions import (
     BadRequest,
+    CatchUpTimeout,
     ChannelLimit,
     ConnectionClosed,
     ConnectionExpired,
@@ -124,6 +126,7 @@ from hubbub.errors.sessions import (
 __all__ = [
     "AlreadySubscribed",
     "BadRequest",
+    "CatchUpTimeout",
     "ChannelLimit",
     "CommandError",
     "ConcurrentPagination",

@@ -72,6 +72,15 @@ class SlowSession(SessionEnd):
     aborts = True
 
 
+class CatchUpTimeout(SessionEnd):
+    """The client took too long to read a map channel page by page: what it read has grown old."""
+
+    code = 3008
+    text = "slow"
+    reconnect = True
+    advice = "Come back; raise the channel's catch_up_timeout for slow networks."
+
+
 class WriteError(SessionEnd):
     """Nothing could be written to the peer."""
 

@@ -27,9 +27,13 @@ def ensure_origin_allowed(origins: Sequence[str], host: str | None, allowed: Ite
         port = _DEFAULT_PORTS.get(scheme, "")
         if authority.removesuffix(port) == host.lower().removesuffix(port):
             return
-    allowed = tuple(allowed)
-    if "*" not in allowed and origin not in allowed:
+    if not any(_covers(entry, origin) for entry in allowed):
         raise OriginRefused(f"origin {origin!r} is not allowed; HUBBUB_ALLOWED_ORIGINS lists those that are")
+
+
+def _covers(entry: str, origin: str) -> bool:
+    before, star, after = entry.partition("*")
+    return origin.startswith(before) and origin.endswith(after) if star else origin == entry
 
 
 class Admission:

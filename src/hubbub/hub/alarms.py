@@ -2,8 +2,14 @@
 
 import asyncio
 import heapq
+import logging
 import math
 from typing import Protocol
+
+_log = logging.getLogger("hubbub")
+
+_SPARE = 64
+"""Seconds without a sleeper that are not worth forgetting."""
 
 
 class Sleeper(Protocol):
@@ -20,7 +26,7 @@ class Alarms:
         self._loop = asyncio.get_running_loop()
         self._due: dict[int, set[Sleeper]] = {}
         self._of: dict[Sleeper, int] = {}
-        self._seconds: list[int] = []  # a heap of the keys of _due
+        self._seconds: list[int] = []  # a heap of the keys of _due, and of some that were
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
 
@@ -38,9 +44,17 @@ class Alarms:
 
     def clear(self, sleeper: Sleeper) -> None:
         """Does not wake ``sleeper``."""
-        second = self._of.pop(sleeper, None)
-        if second is not None:
-            self._due[second].discard(sleeper)
+        if sleeper not in self._of:
+            return
+        second = self._of.pop(sleeper)
+        due = self._due.get(second)
+        if due is None:  # those of this second are being woken
+            return
+        due.discard(sleeper)
+        if not due:
+            del self._due[second]
+            if len(self._seconds) > 2 * len(self._due) + _SPARE:
+                self._seconds = sorted(self._due)
 
     def stop(self) -> None:
         """Wakes nobody any more."""
@@ -61,8 +75,17 @@ class Alarms:
         self._timer = None
         now = self._loop.time()
         while self._seconds and self._seconds[0] <= now:
-            for sleeper in self._due.pop(heapq.heappop(self._seconds)):
-                if self._of.pop(sleeper, None) is not None:
-                    sleeper.on_alarm()
+            second = heapq.heappop(self._seconds)
+            for sleeper in self._due.pop(second, ()):
+                # Unless one of those before it has cleared it, or put it off.
+                if self._of.get(sleeper) == second:
+                    del self._of[sleeper]
+                    self._wake(sleeper)
         if self._seconds:
             self._arm()
+
+    def _wake(self, sleeper: Sleeper) -> None:
+        try:
+            sleeper.on_alarm()
+        except Exception:
+            _log.exception("a deadline could not be kept")

@@ -1,6 +1,7 @@
 """What a connected session's commands are answered with, but for those that open a channel."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hubbub.errors import (
@@ -8,11 +9,15 @@ from hubbub.errors import (
     ConnectionExpired,
     Expired,
     Forbidden,
+    InsufficientState,
     InvalidRequest,
+    InvalidToken,
     NotAvailable,
     SessionUnavailable,
     TokenExpired,
+    UnknownChannel,
 )
+from hubbub.hub.server_side import changed
 from hubbub.protocol import commands
 from hubbub.protocol.events import (
     HistoryResult,
@@ -34,12 +39,15 @@ if TYPE_CHECKING:
 
 
 async def unsubscribe(session: "Session", request: commands.UnsubscribeRequest) -> UnsubscribeResult:
-    session.leave(request.channel)
+    channel = request.channel
+    if not session.leave(channel):
+        with suppress(UnknownChannel):
+            session.engine.registry.catalogue.find(channel)[0].kind.withdraw(session, channel)
     return UnsubscribeResult()
 
 
 async def publish(session: "Session", request: commands.PublishRequest) -> PublishResult:
-    declaration, parameters = session.engine.registry.catalogue.find(request.channel)
+    declaration, parameters = session.engine.registry.find(request.channel)
     await declaration.kind.publish(session, declaration, parameters, request)
     return PublishResult()
 
@@ -55,7 +63,7 @@ async def presence_stats(session: "Session", request: commands.PresenceStatsRequ
 
 
 async def _members(session: "Session", channel: str) -> Mapping[str, Member]:
-    rules = session.engine.registry.catalogue.find(channel)[0].rules
+    rules = session.engine.registry.find(channel)[0].rules
     if not rules.presence:
         raise NotAvailable
     if not session.may(rules.may_see_presence, subscribed=channel in session.subscriptions):
@@ -66,7 +74,7 @@ async def _members(session: "Session", channel: str) -> Mapping[str, Member]:
 async def history(session: "Session", request: commands.HistoryRequest) -> HistoryResult:
     channel = request.channel
     engine = session.engine
-    rules = engine.registry.catalogue.find(channel)[0].rules
+    rules = engine.registry.find(channel)[0].rules
     if not rules.history:
         raise NotAvailable
     if not session.may(rules.may_read_history, subscribed=channel in session.subscriptions):
@@ -97,6 +105,8 @@ async def refresh(session: "Session", request: commands.RefreshRequest) -> Refre
         identity = await auth.authenticate(request.token)
     except TokenExpired:
         raise ConnectionExpired from None
+    if changed(session, identity):
+        raise InsufficientState
     session.refresh(identity)
     result = RefreshResult()
     if identity.expire_at:
@@ -112,11 +122,13 @@ async def sub_refresh(session: "Session", request: commands.SubRefreshRequest) -
         return await subscription.declaration.kind.track(session, request.channel, subscription, request)
     if not request.token:
         raise InvalidRequest
-    grant = await session.authorize(request.token, request.channel)
+    try:
+        grant = await session.authorize(request.token, request.channel)
+    except Forbidden:
+        raise InvalidToken from None
     if grant.expire_at and grant.expire_at <= session.engine.wall():
         raise Expired
-    subscription.expire_at = grant.expire_at
-    subscription.channel_info = grant.info
+    subscription.renew(grant)
     session.set_alarm()
     result = SubRefreshResult()
     if grant.expire_at:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 from hubbub.auth.base import Grant
 from hubbub.channels import PRIVATE_PREFIX, Pattern, Rules, allowed_users
-from hubbub.errors import Forbidden, InvalidRequest, UsageError
+from hubbub.errors import Forbidden, UsageError
 from hubbub.hub.handlers import Handler
 from hubbub.hub.kinds.base import Kind
 from hubbub.hub.subscription import Subscription
 from hubbub.protocol.commands import PublishRequest, SubscribeRequest
-from hubbub.protocol.publication import Json, Payload, encode
+from hubbub.protocol.publication import NO_DATA, Payload, encode
 from hubbub.protocol.schema import NOTHING
 
 if TYPE_CHECKING:
@@ -18,9 +18,17 @@ if TYPE_CHECKING:
 
 
 class Declaration:
-    """The channels of one pattern: their rules, their type, and the app's handlers."""
+    """The channels of one pattern: their rules, their type, and the app's handlers.
+
+    Raises:
+        UsageError: each user is to have a channel of its own, and the pattern has no place for the user.
+    """
 
     def __init__(self, pattern: Pattern, rules: Rules, kind: Kind) -> None:
+        if rules.personal and len(pattern.parameters) != 1:
+            raise UsageError(
+                f"channel {pattern.text!r} is personal: give it one parameter, the user, as in '#{{user}}'"
+            )
         self.pattern = pattern
         self.rules = rules
         self.kind = kind
@@ -41,9 +49,9 @@ class Declaration:
             return await session.authorize(request.token, channel)
         if channel.startswith(PRIVATE_PREFIX):
             raise Forbidden
-        if self.limited(channel):
-            users = allowed_users(channel)
-            if users is None or not session.user or session.user not in users:
+        users = allowed_users(channel) if self.rules.user_limited else []
+        if users or self.rules.personal:
+            if not session.user or session.user not in users:
                 raise Forbidden
             if self.on_subscribe is None:
                 return Grant()
@@ -57,10 +65,6 @@ class Declaration:
             raise Forbidden
         return Grant()
 
-    def limited(self, channel: str) -> bool:
-        """Whether the name of ``channel`` says who may be there."""
-        return self.rules.personal or (self.rules.user_limited and allowed_users(channel) is not None)
-
     async def accept(
         self,
         session: "Session",
@@ -68,18 +72,17 @@ class Declaration:
         parameters: Mapping[str, str],
         request: PublishRequest,
         subscription: Subscription | None,
+        **known: str,
     ) -> Payload:
-        """What is published for a client that asks to.
+        """What is published for a client that asks to. Handlers may take what is ``known`` besides the channel.
 
         Raises:
             CommandError: it may not, or the data is wrong.
         """
-        if request.data is NOTHING and not request.removed:
-            raise InvalidRequest
         if self.on_publish is None and not session.may(self.rules.may_publish, subscribed=subscription is not None):
             raise Forbidden
-        payload: Payload = Json("") if request.data is NOTHING else session.codec.payload(request.data)
+        payload: Payload = NO_DATA if request.data is NOTHING else session.codec.payload(request.data)
         if self.on_publish is None:
             return payload
-        changed = await session.call(self.on_publish, parameters, {"channel": channel}, payload)
+        changed = await session.call(self.on_publish, parameters, {"channel": channel, **known}, payload)
         return payload if changed is None else encode(changed)

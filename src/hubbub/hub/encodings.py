@@ -11,7 +11,7 @@ from hubbub.protocol.delta import make_delta
 from hubbub.protocol.events import Join, Leave, Push, Reply
 from hubbub.protocol.events import Publication as PublicationMessage
 from hubbub.protocol.filters import Filter
-from hubbub.protocol.publication import Event, Payload, Presence, Publication, size_of
+from hubbub.protocol.publication import NO_DATA, Event, Payload, Presence, Publication, size_of
 from hubbub.protocol.schema import NOTHING
 
 _MESSAGE_SIZE = 32 * 1024
@@ -25,7 +25,7 @@ class Encoding(ABC):
     needs_before: ClassVar[bool] = False
     """Whether ``join`` looks at the publication before."""
     after_first: "Encoding | None" = None
-    """The encoding of a receiver that has got a batch of this one, where that is another."""
+    """The encoding of a receiver that has got a publication in this one, where that is another."""
 
     @abstractmethod
     def join(self, channel: str, events: Sequence[Event], before: Publication | None) -> Any:
@@ -50,7 +50,7 @@ class Plain(Encoding):
         self.framing = framing
 
     def join(self, channel: str, events: Sequence[Event], before: Publication | None) -> Any:
-        payloads = [event.data for event in events if type(event) is Publication]
+        payloads = [event.data for event in events if type(event) is Publication and not event.removed]
         return self.framing.join(payloads) if payloads else None
 
 
@@ -102,6 +102,16 @@ class Deltas(Pushes):
         return delta_publication(self.codec, publication, before)
 
 
+class MapDeltas(Pushes):
+    """As ``Pushes``, where an entry may be sent as what differs from the one of its key before.
+
+    Whoever subscribes has got all entries, so all have the same base.
+    """
+
+    def publication(self, publication: Publication, before: Publication | None) -> PublicationMessage:
+        return delta_publication(self.codec, publication, publication.before)
+
+
 class Filtered(Encoding):
     """As another encoding, for the publications whose tags match."""
 
@@ -111,15 +121,37 @@ class Filtered(Encoding):
         self._filter = tags
 
     def join(self, channel: str, events: Sequence[Event], before: Publication | None) -> Any:
-        matches = self._filter.matches
-        kept = [event for event in events if type(event) is not Publication or matches(event.tags)]
+        kept: list[Event] = []
+        for event in events:
+            seen = self.seen(event, self._filter) if type(event) is Publication else event
+            if seen is not None:
+                kept.append(seen)
         return self._encoding.join(channel, kept, before) if kept else None
 
+    def seen(self, publication: Publication, tags: Filter) -> Publication | None:
+        """What these receivers get for a publication."""
+        return publication if tags.matches(publication.tags) else None
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Filtered) and self._encoding is other._encoding and self._filter == other._filter
+        return (
+            isinstance(other, Filtered)
+            and type(other) is type(self)
+            and self._encoding is other._encoding
+            and self._filter == other._filter
+        )
 
     def __hash__(self) -> int:
         return hash((id(self._encoding), self._filter))
+
+
+class FilteredMap(Filtered):
+    """As ``Filtered``; an entry that does not match any more is removed."""
+
+    def seen(self, publication: Publication, tags: Filter) -> Publication | None:
+        if tags.matches(publication.tags):
+            return publication
+        before = publication.before
+        return unseen(publication) if before is not None and tags.matches(before.tags) else None
 
 
 class Hold(Encoding):
@@ -146,6 +178,12 @@ HOLD = Hold()
 plain = cache(Plain)
 pushes = cache(Pushes)
 deltas = cache(Deltas)
+map_deltas = cache(MapDeltas)
+
+
+def unseen(change: Publication) -> Publication:
+    """What those see of a change to an entry of a map who may not see the new entry."""
+    return Publication(NO_DATA, change.offset, change.epoch, key=change.key, removed=True)
 
 
 def delta_publication(codec: Codec, publication: Publication, before: Publication | None) -> PublicationMessage:
@@ -155,10 +193,8 @@ def delta_publication(codec: Codec, publication: Publication, before: Publicatio
     """
     message = codec.publication(publication)
     message.epoch = ""
-    if publication.removed and not publication.data:
-        return message
     full = bytes(message.data)
-    if before is not None and publication.delta:
+    if before is not None and before.data and publication.delta:
         delta = make_delta(bytes(codec.data(before.data)), full)
         if delta is not None and (embedded := codec.embed(delta)) is not None:
             message.delta = True

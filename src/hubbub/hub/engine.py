@@ -29,6 +29,8 @@ from hubbub.hub.client import Client
 from hubbub.hub.encodings import Encoding
 from hubbub.hub.fanout import Fanout, Receiver
 from hubbub.hub.heartbeat import Heartbeat
+from hubbub.hub.maps.atlas import Atlas
+from hubbub.hub.maps.mirrors import Mirrors
 from hubbub.hub.registry import Registry
 from hubbub.hub.sessions import Sessions
 from hubbub.hub.transport import Policy, Transport
@@ -85,6 +87,8 @@ class Engine:
         self.on_goodbye: list[OnGoodbye] = []
         self.stopping = False
         self.fanout = Fanout(settings.fan_out_slice, self.sessions.lose)
+        self.atlas = Atlas(self.registry, broker)
+        self.mirrors = Mirrors(self.atlas, self.begin)
         self._stop_by = 0.0
         self._broker = broker
         self._retention = Retention(settings.history_size, settings.history_ttl)
@@ -98,6 +102,7 @@ class Engine:
     async def start(self) -> None:
         for kind in self.registry.kinds:
             kind.start(self)
+        self.atlas.ensure_complete()
         await self._broker.start(self.fanout.deliver)
 
     async def stop(self) -> None:
@@ -108,6 +113,7 @@ class Engine:
         for chore in self._chores:
             chore.cancel()
         self.alarms.stop()
+        self.mirrors.stop()
         for kind in self.registry.kinds:
             kind.stop()
         await self._broker.stop()

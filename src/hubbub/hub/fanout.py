@@ -90,12 +90,13 @@ class _Room:
             encoding = self.encoding_of(receiver)
             if encoding is not None and receiver in self.late:  # else a push made it leave
                 self.push_noted(receiver, encoding)
-                if encoding.after_first is not None and after < len(self.noted):
+                if encoding.after_first is not None and has_publication(self.noted[after:]):
                     self.remove(receiver, encoding)
                     self.add(receiver, encoding.after_first)
         wave = self.wave = _Wave(self, self.noted)
+        first = has_publication(self.noted)
         for encoding in tuple(wave.owed):
-            if encoding.after_first is not None:
+            if first and encoding.after_first is not None:
                 for receiver in wave.owed[encoding]:
                     self.remove(receiver, encoding)
                     self.add(receiver, encoding.after_first)
@@ -173,6 +174,11 @@ def push(encoding: Encoding, batch: Any, receivers: Sequence[Receiver]) -> None:
             receiver.give_up(batch)
     elif batch is not None:
         encoding.push_all(batch, receivers)
+
+
+def has_publication(events: Sequence[Event]) -> bool:
+    """Whether a receiver of ``events`` has a publication that the next one can be told apart from."""
+    return any(type(event) is Publication for event in events)
 
 
 class Fanout:

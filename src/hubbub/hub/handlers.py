@@ -95,6 +95,11 @@ class Handler:
         """Whether it can only be called with a ``ConnectionScope``."""
         return self._dependencies is not None
 
+    @property
+    def needs_session(self) -> bool:
+        """Whether it takes who asks."""
+        return bool(self._sessions)
+
     async def __call__(
         self,
         session: SessionInfo,

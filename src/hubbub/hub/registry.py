@@ -1,10 +1,10 @@
 """What an app has declared on its hub, before and while it runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from hubbub.auth.base import Auth
 from hubbub.channels import Catalogue
-from hubbub.errors import MethodNotFound, NotAvailable, UsageError
+from hubbub.errors import InvalidRequest, MethodNotFound, NotAvailable, UsageError
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.handlers import Handler
 from hubbub.hub.kinds.base import Kind
@@ -61,6 +61,18 @@ class Registry:
         if handler is None:
             raise MethodNotFound
         return handler
+
+    def find(self, channel: str) -> tuple[Declaration, Mapping[str, str]]:
+        """What is declared for a channel of a client, and the parameters in its name.
+
+        Raises:
+            UnknownChannel: nothing is.
+            InvalidRequest: the name is not ASCII.
+        """
+        found = self.catalogue.find(channel)
+        if not channel.isascii():
+            raise InvalidRequest
+        return found
 
     def personal_channels(self, user: str) -> list[str]:
         """The channels that a user is in from its connect on."""

@@ -8,7 +8,7 @@ subscribe go out at once: behind them, publications may come at any moment.
 
     CONNECTING   nothing but connect is accepted; at the deadline the session is stale
     CONNECTED    commands are answered
-    REFUSED      connect was answered with an error: the client goes, or is dropped at the deadline
+    REFUSED      connect was answered with an error: nothing is heard any more, until the client goes or is stale
     ENDED        nothing goes out any more; what the client had sent before it left is still worked off
 """
 
@@ -52,14 +52,15 @@ from hubbub.errors import (
     SubscriptionExpired,
     TokenExpired,
     TooManyRequests,
-    UnknownChannel,
 )
 from hubbub.hub.answers import ANSWERS
 from hubbub.hub.dependencies import ConnectionScope, SessionInfo
 from hubbub.hub.encodings import frame
 from hubbub.hub.handlers import Handler
 from hubbub.hub.kinds.base import Entry
+from hubbub.hub.kinds.features import FOSSIL
 from hubbub.hub.limits import RateLimit
+from hubbub.hub.server_side import at_connect, enter
 from hubbub.hub.subscription import Subscription
 from hubbub.hub.transport import Framing, Transport
 from hubbub.protocol import commands
@@ -74,6 +75,7 @@ from hubbub.protocol.events import (
     Result,
     Unsubscribe,
 )
+from hubbub.protocol.events import Disconnect as DisconnectPush
 from hubbub.protocol.events import Refresh as RefreshPush
 from hubbub.protocol.events import Subscribe as SubscribePush
 from hubbub.protocol.position import Position
@@ -87,8 +89,10 @@ _log = logging.getLogger("hubbub")
 
 _NO_SUBSCRIPTIONS: dict[str, Subscription] = {}
 _NO_DEPARTURES: dict[str, asyncio.Future[None]] = {}
-_DROP_REFUSED = 5.0
-"""Seconds that a client has to go after its connect was answered with an error."""
+_LONGEST_TTL = 2**32 - 1
+"""Seconds that the protocol has room for."""
+_REFUSED_FOR = 5.0
+"""Seconds that a client has to go after its connect was answered with an error; less if it is stale by then."""
 
 
 class State(enum.Enum):
@@ -109,6 +113,8 @@ class Link(NamedTuple):
     """The client sends its commands another way, and shows a secret there."""
     native_pings: bool = False
     """The transport pings, by a means of its own."""
+    farewell: bool = False
+    """The client gets the reason of the end as a push too, as those do whose transport has no word for it."""
 
 
 _AS_SESSIONS_SAY: dict[type[Disconnect], type[SessionEnd]] = {
@@ -219,7 +225,7 @@ class Session:
             if self._rate.spend(count, size, now) is not None:
                 self.end(SessionRateExceeded())
                 return
-        if self._link.unidirectional and self._state is not State.CONNECTING:
+        if self._state is State.REFUSED or (self._link.unidirectional and self._state is not State.CONNECTING):
             return
         for message in messages:
             try:
@@ -251,11 +257,8 @@ class Session:
 
     def on_alarm(self) -> None:
         """A deadline has passed: that of the connect, of the connection or of a subscription."""
-        if self._state is State.CONNECTING:
+        if self._state in (State.CONNECTING, State.REFUSED):
             self.end(Stale())
-            return
-        if self._state is State.REFUSED:
-            self.transport.abort()
             return
         settings = self.engine.settings
         now = self.engine.wall()
@@ -351,8 +354,10 @@ class Session:
         self._say(Reply(number, error=Error(error.code, error.message, error.temporary)))
         if connecting:
             self._flush()
+            self._inbox = []
             self._state = State.REFUSED
-            self.engine.alarms.set(self, self.engine.loop.time() + _DROP_REFUSED)
+            engine = self.engine
+            engine.alarms.set(self, engine.loop.time() + min(_REFUSED_FOR, engine.settings.stale_timeout))
 
     def _answer(self, number: int, method: str, result: Result) -> None:
         reply = Reply(number)
@@ -366,7 +371,8 @@ class Session:
         self._expire_at = identity.expire_at
         if self._state is not State.CONNECTING:
             return
-        entries = await self._enter_all(identity, request)
+        data = self.data(identity.data)
+        entries = await at_connect(self, identity, request)
         if self._state is not State.CONNECTING:  # it left meanwhile
             for entry in entries.values():
                 entry.abandon()
@@ -376,18 +382,26 @@ class Session:
         result = ConnectResult(
             client=self.id,
             version=engine.version,
-            data=self.data(identity.data),
+            data=data,
             ping=0 if self._link.native_pings else max(1, round(settings.session_ping_interval)),
             pong=not (self._link.native_pings or self._link.unidirectional),
             session=self.secret,
             node=engine.node if self._link.emulated else "",
         )
-        if self._expire_at and not self._link.unidirectional:
+        if self._expire_at:
             result.expires, result.ttl = True, self.ttl(self._expire_at)
         behind: list[Any] = []
-        for channel, entry in entries.items():
-            behind += self._commit(channel, entry, Subscription.SERVER_SIDE)
-            result.subs[channel] = entry.result
+        waiting = list(entries.items())
+        try:
+            while waiting:
+                channel, entry = waiting.pop(0)
+                named = Subscription.OF_IDENTITY if channel in identity.subscriptions else 0
+                behind += self._commit(channel, entry, Subscription.SERVER_SIDE | named)
+                result.subs[channel] = entry.result
+        except Disconnect:
+            for _, entry in waiting:
+                entry.abandon()
+            raise
         if self._link.unidirectional:
             self._say(Reply(push=Push(connect=Connect(**asdict(result)))))
         else:
@@ -398,72 +412,30 @@ class Session:
         for channel in entries:
             self._announce(channel)
 
-    async def _enter_all(self, identity: Identity, request: commands.ConnectRequest) -> dict[str, Entry]:
-        """Prepares the subscriptions that the server makes at connect."""
-        wanted: dict[str, Grant | None] = {}
-        if self.user:
-            wanted |= dict.fromkeys(self.engine.registry.personal_channels(self.user), Grant())
-        wanted |= identity.subscriptions
-        if self._link.unidirectional:
-            wanted |= {channel: None for channel in request.subs if channel not in wanted}
-        if len(wanted) > self.engine.settings.max_channels_per_session:
-            raise ChannelLimit
-        entries: dict[str, Entry] = {}
-        try:
-            for channel, grant in wanted.items():
-                entry = await self._enter(channel, grant, request.subs.get(channel))
-                if entry is not None:
-                    entries[channel] = entry
-        except BaseException:
-            for entry in entries.values():
-                entry.abandon()
-            raise
-        return entries
-
-    async def _enter(self, channel: str, grant: Grant | None, asked: commands.SubscribeRequest | None) -> Entry | None:
-        """Prepares a server-side subscription; one that was not granted (None) if a client could have it."""
-        asked = asked or commands.SubscribeRequest()
-        request = commands.SubscribeRequest(
-            channel, recover=asked.recover, offset=asked.offset, epoch=asked.epoch, data=asked.data
-        )
-        try:
-            declaration, parameters = self.engine.registry.catalogue.find(channel)
-            check_name(channel, self.engine.settings.max_channel_length)
-            if grant is None:
-                grant = await declaration.admit(self, parameters, request)
-        except UnknownChannel:
-            if grant is None:
-                raise BadRequest from None
-            raise
-        except CommandError:
-            if grant is None:
-                return None
-            raise
-        entry = await declaration.kind.prepare(self, declaration, request, grant)
-        entry.result.data = self.data(grant.data)
-        return entry
-
     async def _subscribe(self, number: int, request: commands.SubscribeRequest) -> None:
         channel = request.channel
         engine = self.engine
+        if request.delta not in ("", FOSSIL):
+            raise BadRequest
         check_name(channel, engine.settings.max_channel_length)
-        declaration, parameters = engine.registry.catalogue.find(channel)
         if channel in self.subscriptions:
             raise AlreadySubscribed
-        if channel in self._departing:  # or the end of that would be the end of this
-            await asyncio.wait([self._departing[channel]])
         if len(self.subscriptions) >= engine.settings.max_channels_per_session:
             raise LimitExceeded
+        declaration, parameters = engine.registry.find(channel)
+        if channel in self._departing:  # or the end of that would be the end of this
+            await asyncio.wait([self._departing[channel]])
         grant = await declaration.kind.admit(self, declaration, parameters, request)
         if grant.expire_at and grant.expire_at <= engine.wall():
             raise Expired
+        data = self.data(grant.data)
         entry = await declaration.kind.prepare(self, declaration, request, grant)
         if not self.alive or channel in self.subscriptions:
             entry.abandon()
             raise AlreadySubscribed
         result = entry.result
         if grant.data is not None:
-            result.data = self.data(grant.data)
+            result.data = data
         if entry.subscription is not None and grant.expire_at:
             result.expires, result.ttl = True, self.ttl(grant.expire_at)
         behind = self._commit(channel, entry, 0)
@@ -520,24 +492,33 @@ class Session:
         return NOTHING if payload is None else self.codec.data(payload)
 
     def ttl(self, expire_at: float) -> int:
-        return max(0, int(expire_at - self.engine.wall()))
+        return int(max(0, min(expire_at - self.engine.wall(), _LONGEST_TTL)))
 
     # What the hub calls
 
     async def subscribe(self, channel: str, grant: Grant, since: Position | None = None) -> None:
-        """Subscribes by the will of the server; the client is told by a push.
+        """Subscribes by the will of the server; the client is told by a push. What it is in is renewed in silence.
 
         Raises:
             CommandError: that channel cannot be.
         """
-        if not self.alive or channel in self.subscriptions:
+        if not self.alive:
+            return
+        subscription = self.subscriptions.get(channel)
+        if subscription is not None:
+            if subscription.server_side:
+                subscription.renew(grant)
+                self.set_alarm()
+            return
+        if len(self.subscriptions) >= self.engine.settings.max_channels_per_session:
+            self.end(ChannelLimit())
             return
         asked = commands.SubscribeRequest()
         if since is not None:
             asked = commands.SubscribeRequest(recover=True, offset=since.offset, epoch=since.epoch)
         if channel in self._departing:
             await asyncio.wait([self._departing[channel]])
-        entry = await self._enter(channel, grant, asked)
+        entry = await enter(self, channel, grant, asked)
         assert entry is not None
         if not self.alive or channel in self.subscriptions:
             entry.abandon()
@@ -631,6 +612,10 @@ class Session:
         if len(self._out) == 1:
             self.engine.loop.call_soon(self._flush)
 
+    def flush(self) -> None:
+        """Pushes what it has said, ahead of what is pushed past it."""
+        self._flush()
+
     def _flush(self, behind: Sequence[Any] = ()) -> None:
         if self._out:
             out, self._out = self._out, []
@@ -644,6 +629,8 @@ class Session:
         """Disconnects."""
         if self._state is State.ENDED:
             return
+        if self._link.farewell and not fault.aborts:
+            self._say(Reply(push=Push(disconnect=DisconnectPush(fault.code, fault.reason))))
         self._flush()
         self._inbox = []
         self._finish()

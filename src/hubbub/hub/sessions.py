@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from hubbub.auth.base import Grant, Identity
-from hubbub.errors import BadRequest, ConnectionLimit, Disconnect, InvalidToken, SessionEnd
+from hubbub.errors import BadRequest, ConnectionLimit, Disconnect, Expired, InvalidToken, SessionEnd
 from hubbub.hub.handlers import Handler
 from hubbub.hub.heartbeat import Heartbeat
 from hubbub.protocol.commands import ConnectRequest
@@ -140,8 +140,11 @@ class Sessions:
         """Subscribes sessions of a user.
 
         Raises:
+            Expired: the grant is in the past.
             CommandError: that channel cannot be.
         """
+        if 0 < grant.expire_at <= self._engine.wall():
+            raise Expired
         self._engine.registry.catalogue.find(channel)
         for session in self.of_user(user, client, secret):
             await session.subscribe(channel, grant, since)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from hubbub.auth.base import Grant
 from hubbub.protocol.publication import Payload
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ class Subscription:
 
     __slots__ = ("channel_info", "declaration", "expire_at", "flags", "state")
 
-    SERVER_SIDE, POSITIONED, PRESENT, ANNOUNCED = 1, 2, 4, 8
+    SERVER_SIDE, POSITIONED, PRESENT, ANNOUNCED, OF_IDENTITY = 1, 2, 4, 8, 16
 
     def __init__(
         self,
@@ -32,10 +33,20 @@ class Subscription:
         self.state = state
         """What the kind of channel keeps for it."""
 
+    def renew(self, grant: Grant) -> None:
+        """Makes a new grant count."""
+        self.channel_info = grant.info
+        self.expire_at = grant.expire_at
+
     @property
     def server_side(self) -> bool:
         """Whether the server made it, so that the client has no object for it."""
         return bool(self.flags & self.SERVER_SIDE)
+
+    @property
+    def of_identity(self) -> bool:
+        """Whether the identity of the session names its channel."""
+        return bool(self.flags & self.OF_IDENTITY)
 
     @property
     def positioned(self) -> bool:

@@ -34,11 +34,13 @@ class Form(NamedTuple):
 
 
 _EVENTS = {**_NO_CACHE, "Content-Type": "text/event-stream; charset=utf-8"}
+_TEXT = {**_NO_CACHE, "Content-Type": "text/plain; charset=utf-8"}
+_BYTES = {**_NO_CACHE, "Content-Type": _BINARY}
 SSE = Form(Link("sse", JSON, emulated=True), EventStream(), _EVENTS)
-HTTP_STREAM = Form(Link("http_stream", JSON, emulated=True), Lines(), _NO_CACHE)
-HTTP_STREAM_PROTOBUF = Form(Link("http_stream", PROTOBUF, emulated=True), Delimited(), _NO_CACHE)
+HTTP_STREAM = Form(Link("http_stream", JSON, emulated=True), Lines(), _TEXT)
+HTTP_STREAM_PROTOBUF = Form(Link("http_stream", PROTOBUF, emulated=True), Delimited(), _BYTES)
 UNI_SSE = Form(Link("uni_sse", UNIDIRECTIONAL, unidirectional=True), EventStream(), _EVENTS)
-UNI_HTTP_STREAM = Form(Link("uni_http_stream", UNIDIRECTIONAL, unidirectional=True), Lines(), _NO_CACHE)
+UNI_HTTP_STREAM = Form(Link("uni_http_stream", UNIDIRECTIONAL, unidirectional=True), Lines(), _TEXT)
 
 
 class StreamDoor:
@@ -94,10 +96,10 @@ class StreamDoor:
         if request.method == "GET":
             query = query_of(request.scope)
             first: str | bytes = query.get("cf_connect", "{}" if one_way else "")
+            if not first:
+                raise _Rejected(400)
         else:
             first = await read_body(request, engine.settings.max_message_size)
-        if not first:
-            raise _Rejected(400)
         if one_way and not _is_connect_request(first):
             raise _Rejected(400)
         return first
@@ -186,8 +188,9 @@ def preflight(engine: Engine, request: Request, methods: tuple[str, ...]) -> Res
     if request.method != "OPTIONS":
         return Response(status_code=405, headers={"Allow": ", ".join((*methods, "OPTIONS"))})
     headers = cors(engine, request.scope)
-    if headers:
-        headers["Access-Control-Allow-Headers"] = request.headers.get("access-control-request-headers", "content-type")
+    wanted = request.headers.get("access-control-request-headers")
+    if headers and wanted:
+        headers["Access-Control-Allow-Headers"] = wanted
     return Response(
         status_code=204,
         headers={

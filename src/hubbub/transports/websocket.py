@@ -15,7 +15,7 @@ _JSON = Link("websocket", JSON)
 _PROTOBUF = Link("websocket", PROTOBUF)
 _JSON_NATIVE = Link("websocket", JSON, native_pings=True)
 _PROTOBUF_NATIVE = Link("websocket", PROTOBUF, native_pings=True)
-_ONE_WAY = Link("uni_websocket", UNIDIRECTIONAL, unidirectional=True)
+_ONE_WAY = Link("uni_websocket", UNIDIRECTIONAL, unidirectional=True, farewell=True)
 _SUBPROTOCOLS = {"centrifuge-json": JSON, "centrifuge-protobuf": PROTOBUF}
 
 
@@ -54,7 +54,7 @@ class WebSocketDoor:
             raise
         session = open_session(engine, link, transport, address, scope)
         transport.attach(session, policy)
-        if self._unidirectional and "cf_connect" in query:
+        if self._unidirectional and query.get("cf_connect"):
             session.on_messages((query["cf_connect"],), 1, 0)
         if engine.stopping:
             session.on_fault(Restarting("the server restarts: come back in a moment"))

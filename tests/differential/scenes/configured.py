@@ -1,4 +1,4 @@
-"""Other configurations: short timers and low limits, and the insecure mode."""
+"""Another configuration: short timers and low limits."""
 
 from tests.differential.scenario import After, AwaitPing, Http, Open, Scenario, Send, Step, Wait, api
 from tests.differential.tokens import FAR, PAST, channel, sign, user
@@ -81,8 +81,8 @@ TIMERS = [
         Wait(await_close=("a",), within=7),
     ),
     _timers(
-        "uni_ws without disconnect pushes",
-        Open("a", "uni_ws", '{"token":"' + user("t13") + '"}'),
+        "uni_ws told of its end",
+        Open("a", "uni_ws", '{"token":"' + user("t13") + '"}', wait={"a": 2}),
         api("disconnect", '{"user":"t13"}', await_close=("a",)),
     ),
 ]
@@ -179,58 +179,4 @@ PERSONAL = [
 ]
 
 
-def _insecure(name: str, *frames: str, connect: str = CONNECT) -> Scenario:
-    return Scenario(f"insecure: {name}", (*joined("a", connect), *(Send("a", frame) for frame in frames)), "insecure")
-
-
-INSECURE = [
-    _insecure(
-        "anonymous may do everything",
-        command(2, "subscribe", channel="closed:x", positioned=True, recoverable=True, join_leave=True),
-        command(3, "publish", channel="closed:x", data=1),
-        command(4, "presence", channel="closed:x"),
-        command(5, "history", channel="closed:x", limit=-1),
-        command(6, "presence_stats", channel="closed:x"),
-        command(7, "publish", channel="plain:x", data=1),
-        command(8, "presence", channel="plain:x"),
-        command(9, "history", channel="plain:x"),
-    ),
-    _insecure("private channel", command(2, "subscribe", channel="$closed:x")),
-    _insecure("unknown namespace", command(2, "subscribe", channel="nowhere:x")),
-    _insecure("not ASCII", command(2, "subscribe", channel="closed:é")),
-    _insecure("user-limited", command(2, "subscribe", channel="limited:x#u")),
-    _insecure("subscription token", command(2, "subscribe", channel="closed:t", token=sign({"channel": "closed:t"}))),
-    _insecure("invalid subscription token", command(2, "subscribe", channel="closed:t", token="x")),
-    _insecure(
-        "expired subscription token", command(2, "subscribe", channel="closed:t", token=channel("closed:t", exp=PAST))
-    ),
-    _insecure(
-        "expiring subscription token", command(2, "subscribe", channel="closed:t", token=channel("closed:t", exp=FAR))
-    ),
-    _insecure("token", connect=connect_as("u")),
-    _insecure("expiring token", connect=command(1, "connect", token=user("u", exp=FAR))),
-    _insecure(
-        "map",
-        command(2, "subscribe", channel="board:x", type=1, phase=2),
-        command(3, "publish", channel="board:x", type=1, key="k", data=1),
-        command(4, "publish", channel="board:x", type=1, key="k", removed=True),
-        command(5, "publish", channel="board:x", data=1),
-    ),
-    _insecure("rpc", command(2, "rpc", method="m")),
-    Scenario("insecure: invalid token", (Open("a"), Send("a", command(1, "connect", token="x"))), "insecure"),
-    Scenario(
-        "insecure: expired token", (Open("a"), Send("a", command(1, "connect", token=user("u", exp=PAST)))), "insecure"
-    ),
-    Scenario(
-        "insecure: connect subs",
-        (Open("a"), Send("a", '{"id":1,"connect":{"subs":{"closed:x":{},"$closed:x":{},"limited:x#u":{}}}}')),
-        "insecure",
-    ),
-    Scenario("insecure: uni_sse", (Open("a", "uni_sse", '{"subs":{"closed:u":{}}}', wait={"a": 1}),), "insecure"),
-    Scenario(
-        "insecure: API without key", (Http("POST", "/api/publish", '{"channel":"closed:x","data":1}'),), "insecure"
-    ),
-    Scenario("insecure: origin", (Open("a", headers={"Origin": "https://any.example"}),), "insecure"),
-]
-
-SCENARIOS = [*TIMERS, *LIMITS, *PERSONAL, *INSECURE]
+SCENARIOS = [*TIMERS, *LIMITS, *PERSONAL]

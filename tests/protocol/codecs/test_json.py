@@ -249,10 +249,17 @@ def test_deltas_are_embedded_as_text_where_they_are_text() -> None:
     assert JSON.embed("é".encode()[:1]) is None
 
 
-def test_a_payload_that_is_no_json_is_a_value_error() -> None:
-    for data in (b"", b"{", b"\xff"):
-        with pytest.raises(ValueError, match=r"."):
-            JSON.payload(Raw(data))
+def test_line_ends_within_data_are_left_out_since_they_separate_messages() -> None:
+    payload = JSON.payload(Raw(b'{"a":\n1,\r\n"b": "\\n"\r}'))
+    assert payload == '{"a":1,"b": "\\n"}'
+    assert type(payload) is Json
+
+
+def test_data_that_is_not_there_is_not_written() -> None:
+    assert JSON.data(Json("")) is NOTHING
+    assert JSON.encode(Reply(push=Push(channel="c", pub=Message(JSON.data(Json("")), key="k")))) == (
+        '{"push":{"channel":"c","pub":{"key":"k"}}}'
+    )
 
 
 # Emulation

@@ -5,7 +5,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubbub.auth.base import Grant
-from hubbub.errors import Forbidden, NotAvailable
+from hubbub.errors import Forbidden, InvalidRequest, NotAvailable
 from hubbub.hub.subscription import Subscription
 from hubbub.protocol.commands import PublishRequest, SubRefreshRequest, SubscribeRequest
 from hubbub.protocol.events import SubRefreshResult, SubscribeResult
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from hubbub.hub.declaration import Declaration
     from hubbub.hub.engine import Engine
     from hubbub.hub.session import Session
+
+SHARED_POLL = 4
+"""The subscription type of polled channels, which a client is told of where it is not available."""
 
 
 class Entry(ABC):
@@ -60,7 +63,7 @@ class Kind(ABC):
             InvalidToken: its token is for another channel or user.
         """
         if request.type not in self.types:
-            raise Forbidden
+            raise NotAvailable if request.type == SHARED_POLL else Forbidden
         return await declaration.admit(session, parameters, request)
 
     @abstractmethod
@@ -72,6 +75,9 @@ class Kind(ABC):
         Raises:
             CommandError: the subscription cannot be had; nothing of it is left.
         """
+
+    def withdraw(self, session: "Session", channel: str) -> None:  # noqa: B027
+        """The session does not want to subscribe any more, if it has begun to."""
 
     @abstractmethod
     def leave(self, session: "Session", channel: str, subscription: Subscription) -> Coroutine[Any, Any, None] | None:
@@ -85,7 +91,7 @@ class Kind(ABC):
         Raises:
             CommandError: it may not, or cannot.
         """
-        raise NotAvailable
+        raise Forbidden
 
     async def track(
         self, session: "Session", channel: str, subscription: Subscription, request: SubRefreshRequest
@@ -95,4 +101,4 @@ class Kind(ABC):
         Raises:
             CommandError: this type of channel has no keys to follow, or the session may not.
         """
-        raise NotAvailable
+        raise InvalidRequest

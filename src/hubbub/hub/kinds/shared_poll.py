@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hubbub.auth.base import Grant
 from hubbub.auth.signatures import TrackSigner
 from hubbub.channels import Pattern
-from hubbub.errors import Forbidden, InvalidRequest, LimitExceeded, NotAvailable, UsageError
-from hubbub.hub.kinds.base import Entry, Kind
+from hubbub.errors import Forbidden, InvalidRequest, LimitExceeded, UsageError
+from hubbub.hub.kinds.base import SHARED_POLL, Entry, Kind
 from hubbub.hub.polls import Answer, Poller, PollRules, Source, Tracker
 from hubbub.hub.polls.board import Board
 from hubbub.hub.polls.versions import Counted, Given
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from hubbub.hub.engine import Engine
     from hubbub.hub.session import Session
 
-_TYPE = 4
 _TRACK, _UNTRACK = 1, 2
 _LINGER = 1.0
 """Seconds that a channel's versions outlive its last session, which may come back for them."""
@@ -36,7 +35,7 @@ class _PollEntry(Entry):
         self._kind = kind
         self._channel = channel
         self.subscription: Subscription = subscription
-        self.result = SubscribeResult(type=_TYPE, delta=deltas)
+        self.result = SubscribeResult(type=SHARED_POLL, delta=deltas)
 
     def commit(self) -> Sequence[Any]:
         poller = self._kind.enter(self._channel, self.subscription.state)
@@ -50,7 +49,7 @@ class _PollEntry(Entry):
 class SharedPoll(Kind):
     """The polled channels of one pattern, which share a source and rules."""
 
-    types = frozenset((_TYPE,))
+    types = frozenset((SHARED_POLL,))
 
     def __init__(self, pattern: Pattern, rules: PollRules, signer: TrackSigner, *, deltas: bool) -> None:
         self.rules = rules
@@ -84,7 +83,7 @@ class SharedPoll(Kind):
     async def admit(
         self, session: "Session", declaration: "Declaration", parameters: Mapping[str, str], request: SubscribeRequest
     ) -> Grant:
-        if request.type != _TYPE:
+        if request.type != SHARED_POLL:
             raise InvalidRequest
         return await declaration.admit(session, parameters, request)
 
@@ -116,7 +115,7 @@ class SharedPoll(Kind):
         assert self.source is not None
         _, parameters = self._engine.registry.catalogue.find(channel)
         board = Board(channel, Given() if self.rules.versioned else Counted(), deltas=self._deltas)
-        return Poller(self._engine, channel, parameters, board, self.source, self.rules)
+        return Poller(self._engine, board, parameters, self.source, self.rules)
 
     def leave(self, session: "Session", channel: str, subscription: Subscription) -> None:
         poller = self._pollers[channel]
@@ -183,11 +182,8 @@ class SharedPoll(Kind):
         """Takes in a value between two polls, as if it had come with one.
 
         Raises:
-            NotAvailable: the rules do not have that.
             UsageError: it has no version.
         """
-        if not self.rules.publish_enabled:
-            raise NotAvailable
         poller = self._pollers.get(channel)
         if poller is not None:
             await poller.take(Answer((value,), epoch))

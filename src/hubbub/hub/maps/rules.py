@@ -9,14 +9,22 @@ from hubbub.brokers.maps import MapRetention
 from hubbub.channels import Who, seconds
 from hubbub.errors import UsageError
 
-Mode = Literal["ephemeral", "recoverable", "persistent"]
+SHARED = frozenset(
+    (
+        "presence", "join_leave", "delta", "tags_filter", "user_limited", "clients_map", "users_map",
+        "may_subscribe", "may_publish", "may_see_presence",
+    )
+)  # fmt: skip
+"""The fields of ``Rules`` that mean something for maps."""
+
+MapMode = Literal["ephemeral", "recoverable", "persistent"]
 """Whether changes are kept for who comes back (not in ``ephemeral``), and entries expire (not in ``persistent``)."""
 
 
 class MapRules(NamedTuple):
     """What holds for the map channels of one pattern, besides ``Rules``."""
 
-    mode: Mode = "ephemeral"
+    mode: MapMode = "ephemeral"
     of: Literal["entries", "clients", "users"] = "entries"
     """What the entries are: the app's own, or the presence of another channel, by client or by user."""
     key_ttl: float = 0.0

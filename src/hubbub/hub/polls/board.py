@@ -136,19 +136,19 @@ class Board:
     """The keys that are tracked in one channel, and the sessions in it."""
 
     def __init__(self, channel: str, versions: Versions, *, deltas: bool) -> None:
+        self.channel = channel
         self.versions = versions
         self.keys: dict[str, Key] = {}
         self.trackers: set[Tracker] = set()
         self.expires = math.inf
         """When the first track expires, or before that."""
-        self._channel = channel
         self._deltas = deltas
 
     def track(self, tracker: Tracker, name: str, version: int, expires: float) -> Track:
         """Makes ``tracker`` one of those who track a key, in place of what it tracked of it before."""
         key = self.keys.get(name)
         if key is None:
-            key = self.keys[name] = Key(self._channel, name)
+            key = self.keys[name] = Key(self.channel, name)
         key.trackers[tracker] = None
         track = tracker.tracks[name] = Track(key, version, expires)
         tracker.expires = min(tracker.expires, expires)

@@ -35,11 +35,10 @@ class Poller:
     """One polled channel."""
 
     def __init__(
-        self, engine: "Engine", channel: str, parameters: Mapping[str, str], board: Board, source: Source, rules: PollRules
+        self, engine: "Engine", board: Board, parameters: Mapping[str, str], source: Source, rules: PollRules
     ) -> None:
         self.board = board
         self._engine = engine
-        self._channel = channel
         self._parameters = parameters
         self._source = source
         self._rules = rules
@@ -98,11 +97,10 @@ class Poller:
         versions.ensure_fit(answer.values)
         if versions.enter(answer.epoch):
             for tracker in tuple(self.board.trackers):
-                tracker.session.lose(self._channel)
+                tracker.session.lose(self.board.channel)
         news = dict.fromkeys(key for value in answer.values if (key := self.board.note(value)) is not None)
         for keys in _waves(news):
-            wave = Wave.of(keys)
-            while wave.push(self._engine.settings.fan_out_slice):
+            for _ in Wave.of(keys).slices(self._engine.settings.fan_out_slice):
                 await asyncio.sleep(0)
 
     async def _run(self) -> None:
@@ -135,7 +133,7 @@ class Poller:
             key.asked = True
             wanted.append(TrackedKey(name, self.board.versions.known(key.newest)))
         try:
-            await self.take(await self._source.ask(self._channel, self._parameters, wanted))
+            await self.take(await self._source.ask(self.board.channel, self._parameters, wanted))
         except Exception as error:
             self._complain(error)
         else:
@@ -148,7 +146,9 @@ class Poller:
             trace = None if isinstance(error, OSError) else error  # what a foreign server does has no line here
             said = str(error) or type(error).__name__
             again = self._rules.every
-            _log.warning("%s: a poll failed (%s); polled again every %g s", self._channel, said, again, exc_info=trace)
+            _log.warning(
+                "%s: a poll failed (%s); polled again every %g s", self.board.channel, said, again, exc_info=trace
+            )
 
     async def _wait(self) -> None:
         """Waits for the next round, the next expiry, or a change of what is tracked."""

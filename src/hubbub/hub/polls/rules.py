@@ -26,6 +26,9 @@ class PollRules(NamedTuple):
     """Whether values may be published between the polls too. They need versions."""
 
 
+SHARED = ("delta", "may_subscribe", "user_limited")
+"""The rules of other channels that hold for polled ones too."""
+
 _RULES: TypeAdapter[PollRules] = TypeAdapter(PollRules, config=ConfigDict(strict=True))
 
 
@@ -33,8 +36,12 @@ def check_poll_rules(given: Mapping[str, Any]) -> PollRules:
     """Rules from arguments by name; times may be as ``"5s"``.
 
     Raises:
-        UsageError: one has a value that it cannot have.
+        UsageError: one is unknown, or has a value that it cannot have.
     """
+    unknown = set(given) - set(PollRules._fields)
+    if unknown:
+        known = ", ".join((*PollRules._fields, *SHARED))
+        raise UsageError(f"a polled channel has no rule {min(unknown)!r}; it has {known}")
     times = {name: seconds(given[name], name) for name in ("every", "timeout") if name in given}
     try:
         rules = _RULES.validate_python({**given, **times})

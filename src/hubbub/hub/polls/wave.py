@@ -1,6 +1,6 @@
 """News of a polled channel on its way to those who track it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hubbub.errors import Disconnect
@@ -36,13 +36,18 @@ class Wave:
                 due.setdefault(tracker, []).append(key)
         return cls(due)
 
+    def slices(self, limit: int) -> Iterator[None]:
+        """Pushes all, and stops after about ``limit`` messages each."""
+        while self.push(limit):
+            yield
+
     def push(self, limit: int) -> bool:
         """Pushes about ``limit`` messages; False when none are left."""
         groups: dict[_Form, list[Session]] = {}
         for tracker, keys in self._due:
             session = tracker.session
             try:
-                messages = tuple(filter(None, map(tracker.update, keys)))
+                messages = tuple(message for key in keys if (message := tracker.update(key)) is not None)
             except Disconnect as fault:
                 session.transport.give_up(fault)
                 continue

@@ -1,0 +1,32 @@
+"""What the HTTP API can do with polled channels."""
+
+from hubbub.api.contents import NO_DATA, Content, Empty, Method, find, method
+from hubbub.errors import InvalidRequest, NotAvailable
+from hubbub.hub.engine import Engine
+from hubbub.hub.kinds.shared_poll import SharedPoll
+from hubbub.hub.polls.sources import value_of
+from hubbub.protocol.publication import Json
+
+
+class PublishRequest(Content):
+    channel: str = ""
+    key: str = ""
+    version: int = 0
+    epoch: str = ""
+
+
+async def publish(engine: Engine, request: PublishRequest) -> Empty:
+    if not request.key or request.version < 1:
+        raise InvalidRequest
+    kind = find(engine, request.channel).kind
+    if not isinstance(kind, SharedPoll):
+        raise InvalidRequest
+    if not kind.rules.publish_enabled:
+        raise NotAvailable
+    empty = request.data is NO_DATA and not request.b64data
+    data = Json("null") if empty else request.payload()
+    await kind.put(request.channel, value_of(request.key, data, request.version), request.epoch)
+    return Empty()
+
+
+METHODS: dict[str, Method] = {"shared_poll_publish": method(PublishRequest, publish)}

@@ -1,0 +1,114 @@
+"""How a WebSocket becomes a client: the way in of ``hub.connect``, and the way out."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from fastapi.exceptions import WebSocketException
+from starlette.websockets import WebSocket, WebSocketState
+
+from hubbub.errors import Refused, Restarting, UsageError
+from hubbub.hub.admission import ensure_origin_allowed
+from hubbub.hub.client import Client, ClientInfo, Mode
+from hubbub.hub.engine import Engine
+from hubbub.hub.transport import Transport
+from hubbub.transports.asgi import AsgiTransport
+from hubbub.transports.entrance import Running
+from hubbub.transports.exchange import EXTENSION
+
+_log = logging.getLogger("hubbub")
+
+_TAKEN = "hubbub.taken"
+
+Message_co = TypeVar("Message_co", covariant=True)
+
+
+class Connecting(Generic[Message_co]):
+    """What ``hub.connect`` returns: enter it."""
+
+    __slots__ = ("_client", "_data", "_headers", "_mode", "_running", "_subprotocol", "_user", "_websocket")
+
+    def __init__(
+        self, running: Running, websocket: WebSocket, mode: Mode, user: str, data: Any, subprotocol: str | None,
+        headers: Sequence[tuple[bytes, bytes]],
+    ) -> None:  # fmt: skip
+        self._running = running
+        self._websocket = websocket
+        self._mode: Mode = mode
+        self._user = user
+        self._data = data
+        self._subprotocol = subprotocol
+        self._headers: Sequence[tuple[bytes, bytes]] = headers
+        self._client: Client[Message_co] | None = None
+
+    async def __aenter__(self) -> Client[Message_co]:
+        websocket = self._websocket
+        engine = self._running()
+        if websocket.scope.get(_TAKEN):
+            raise UsageError("this WebSocket has a client already: enter hub.connect once, and use that client")
+        address = websocket.client.host if websocket.client is not None else ""
+        path = websocket.scope["path"]
+        try:
+            ensure_origin_allowed(
+                websocket.headers.getlist("origin"),
+                websocket.headers.get("host"),
+                engine.settings.allowed_origins,
+            )
+            if engine.stopping:
+                raise Restarting("the server stops")
+            engine.admission.enter(address)
+        except (Refused, Restarting) as refused:
+            _log.warning("refused %s to %s: %s", path, address, refused)
+            raise WebSocketException(refused.code, refused.reason) from None
+        try:
+            client = await self._accept(engine, address, path)
+        except BaseException:
+            engine.admission.leave(address)
+            raise
+        # What the connection does not need while it lives.
+        self._client = client
+        self._data = None
+        self._headers = ()
+        return await client.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        assert self._client is not None
+        try:
+            return await self._client.__aexit__(kind, error, trace)
+        finally:
+            # The hub may have closed past Starlette, which then must know.
+            self._websocket.application_state = WebSocketState.DISCONNECTED
+
+    async def _accept(self, engine: Engine, address: str, path: str) -> Client[Message_co]:
+        websocket = self._websocket
+        extension = websocket.scope.get("extensions", {}).get(EXTENSION)
+        transport: Transport = AsgiTransport(websocket, engine.policy) if extension is None else extension["transport"]
+        if websocket.application_state is WebSocketState.CONNECTING:
+            async with asyncio.timeout(engine.settings.handshake_timeout):
+                await websocket.accept(self._subprotocol, self._headers)
+        websocket.scope[_TAKEN] = True
+        client: Client[Message_co] = Client(
+            engine,
+            transport,
+            ClientInfo(
+                secrets.token_urlsafe(9),
+                self._user,
+                address,
+                path,
+                self._subprotocol,
+                self._data,
+                time.time(),
+            ),
+            self._mode,
+        )
+        engine.welcome(client)
+        transport.attach(client, engine.policy)
+        if engine.stopping:
+            client.on_fault(Restarting("the server restarts: come back in a moment"))
+        return client

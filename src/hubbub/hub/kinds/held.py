@@ -1,0 +1,128 @@
+"""How a session gets into a channel without missing anything, or getting it twice, or before it is told.
+
+Theory of operation. What a session missed is read from the broker; what comes from now on arrives by the fan-out.
+So a ``Held`` joins the channel first, and keeps what arrives while the broker is asked. In the turn of the event
+loop in which the answer goes out, the session's transport joins in its place, and gets from the ``Held`` what the
+answer has not.
+"""
+
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from hubbub.errors import InsufficientState
+from hubbub.hub.encodings import HOLD, Encoding, Held
+from hubbub.hub.fanout import has_publication
+from hubbub.hub.kinds.base import Entry
+from hubbub.hub.subscription import Subscription
+from hubbub.protocol.events import SubscribeResult
+from hubbub.protocol.position import Position
+from hubbub.protocol.publication import Event, Presence, Publication
+
+if TYPE_CHECKING:
+    from hubbub.hub.session import Session
+
+
+class HeldEntry(Entry):
+    """A subscription to a channel of publications: first held, then live."""
+
+    subscription: Subscription | None = None
+
+    def __init__(self, session: "Session", channel: str, *, pushes_presence: bool) -> None:
+        self.result = SubscribeResult()
+        self._session = session
+        self._channel = channel
+        self._pushes_presence = pushes_presence
+        self._held = Held()
+        self._position: Position | None = None
+        """Where the answer ends, if publications are counted."""
+
+    async def prepare(self, subscription: Subscription) -> Self:
+        """Does all that takes time.
+
+        Raises:
+            CommandError: the subscription cannot be had; nothing of it is left.
+        """
+        await self._session.engine.join(self._channel, self._held, HOLD)
+        try:
+            await self.read()
+            await self._enter(subscription)
+        except BaseException:
+            self.abandon()
+            raise
+        return self
+
+    async def read(self) -> None:
+        """Reads what the session missed into the answer: from now on, nothing is missed."""
+
+    async def _enter(self, subscription: Subscription) -> None:
+        """Shows the session where it is seen who is in the channel."""
+        self.subscription = subscription
+        engine, member = self._session.engine, self._session.member(subscription.channel_info)
+        if subscription.present:
+            await engine.enter(self._channel, member)
+        await engine.mirrors.enter(self._channel, subscription.declaration.rules, member)
+
+    def go_live(self, encoding: Encoding) -> Sequence[Any]:
+        """See ``commit``."""
+        session, channel = self._session, self._channel
+        fanout = session.engine.fanout
+        # The transport first, so that the channel is never without a receiver; it is late for all that is held.
+        fanout.join(channel, session.transport, encoding)
+        fanout.leave(channel, self._held)
+        events = self._rest()
+        if not events:
+            return ()
+        batch = encoding.join(channel, events, None)
+        if encoding.after_first is not None and has_publication(events):
+            fanout.change(channel, session.transport, encoding.after_first)
+        return () if batch is None else (batch,)
+
+    def _rest(self) -> list[Event]:
+        """What the answer does not have yet, without a gap to it."""
+        rest: list[Event] = []
+        offset, epoch = self._position or (0, "")
+        for event in self._held:
+            if type(event) is Publication:
+                if event.offset and self._position is not None:
+                    if event.epoch == epoch and event.offset <= offset:
+                        continue
+                    if event.epoch != epoch or event.offset != offset + 1:
+                        raise InsufficientState
+                    offset = event.offset
+            elif not self._pushes_presence:
+                continue
+            rest.append(event)
+        return rest
+
+    def abandon(self) -> None:
+        engine = self._session.engine
+        engine.leave_soon(self._channel, self._held)
+        if self.subscription is not None and is_seen(self.subscription):
+            engine.begin(exit_unannounced(self._session, self._channel, self.subscription))
+
+
+def is_seen(subscription: Subscription) -> bool:
+    """Whether others see that the session is in the channel."""
+    rules = subscription.declaration.rules
+    return subscription.present or subscription.announced or bool(rules.clients_map or rules.users_map)
+
+
+async def exit_unannounced(session: "Session", channel: str, subscription: Subscription) -> None:
+    """Ends what others saw of it."""
+    engine = session.engine
+    if subscription.present:
+        await engine.exit(channel, session.id)
+    await engine.mirrors.exit(channel, subscription.declaration.rules, session.member(subscription.channel_info))
+
+
+def leave(session: "Session", channel: str, subscription: Subscription) -> Coroutine[Any, Any, None] | None:
+    """See ``Kind.leave``."""
+    session.engine.leave_soon(channel, session.transport)
+    return _depart(session, channel, subscription) if is_seen(subscription) else None
+
+
+async def _depart(session: "Session", channel: str, subscription: Subscription) -> None:
+    await exit_unannounced(session, channel, subscription)
+    if subscription.announced:
+        presence = Presence(session.member(subscription.channel_info), joined=False)
+        await session.engine.announce(channel, presence)

@@ -1,0 +1,1 @@
+"""Maps: channels whose subscribers see the state of all entries, and how it changes."""

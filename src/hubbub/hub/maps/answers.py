@@ -1,0 +1,140 @@
+"""What the requests of a dialogue are answered with: a page, or the subscription."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hubbub.brokers.maps import removal
+from hubbub.errors import UnrecoverablePosition
+from hubbub.hub.encodings import Encoding, FilteredMap, delta_publication, map_deltas, pushes, unseen
+from hubbub.hub.kinds.base import Entry
+from hubbub.hub.kinds.features import Features
+from hubbub.hub.kinds.held import HeldEntry
+from hubbub.hub.maps.dialogues import Dialogue
+from hubbub.protocol.codecs import Codec
+from hubbub.protocol.commands import SubscribeRequest
+from hubbub.protocol.events import Publication as Message
+from hubbub.protocol.events import SubscribeResult
+from hubbub.protocol.position import Position, recover_stream
+from hubbub.protocol.publication import Publication
+
+if TYPE_CHECKING:
+    from hubbub.hub.session import Session
+
+MAP = 1
+"""What results say that they are of, whatever the map is of."""
+
+
+class View:
+    """Entries and changes as one session is sent them."""
+
+    def __init__(self, codec: Codec, features: Features) -> None:
+        self._codec = codec
+        self._delta = features.delta
+        self._filter = features.filter
+
+    def entries(self, entries: Sequence[Publication]) -> list[Message]:
+        """Entries, those that match."""
+        matches = self._filter
+        return self._full([entry for entry in entries if matches is None or matches.matches(entry.tags)])
+
+    def page(self, changes: Sequence[Publication]) -> list[Message]:
+        """Changes in full."""
+        return self._full(self._seen(changes))
+
+    def changes(self, changes: Sequence[Publication]) -> list[Message]:
+        """Changes, each as what differs from the one of its key before."""
+        if not self._delta:
+            return self.page(changes)
+        befores: dict[str, Publication] = {}
+        messages = []
+        for change in changes:
+            messages.append(delta_publication(self._codec, change, befores.get(change.key)))
+            befores[change.key] = change
+        return messages
+
+    def _full(self, publications: Sequence[Publication]) -> list[Message]:
+        if self._delta:
+            return [delta_publication(self._codec, one, None) for one in publications]
+        return [self._codec.publication(one) for one in publications]
+
+    def _seen(self, changes: Sequence[Publication]) -> Sequence[Publication]:
+        """The session may have seen an entry before that does not match any more: for it, that is removed."""
+        tags = self._filter
+        return changes if tags is None else [one if tags.matches(one.tags) else unseen(one) for one in changes]
+
+
+class PageAnswer(Entry):
+    """A page; the dialogue goes on."""
+
+    def __init__(self, phase: int, position: Position) -> None:
+        self.result = SubscribeResult(type=MAP, phase=phase, epoch=position.epoch, offset=position.offset)
+        self.subscription = None
+
+    def commit(self) -> Sequence[Any]:
+        return ()
+
+    def abandon(self) -> None:
+        """Nothing was prepared."""
+
+
+class LiveAnswer(HeldEntry):
+    """The subscription, to changes from now on."""
+
+    def __init__(self, session: "Session", channel: str, features: Features) -> None:
+        super().__init__(session, channel, pushes_presence=features.pushes_presence)
+        self._features = features
+        self._view = View(session.codec, features)
+        self.result.delta = features.delta
+
+    def commit(self) -> Sequence[Any]:
+        features = self._features
+        framing, codec = self._session.transport.framing, self._session.codec
+        make = map_deltas if features.delta else pushes
+        encoding: Encoding = make(framing, codec, presence=features.pushes_presence)
+        return self.go_live(encoding if features.filter is None else FilteredMap(encoding, features.filter))
+
+
+class RenewedAnswer(LiveAnswer):
+    """The subscription to a map without a stream, for a session that has read its entries up to the last page."""
+
+    def __init__(self, session: "Session", channel: str, dialogue: Dialogue) -> None:
+        super().__init__(session, channel, dialogue.features)
+        self._sent = dialogue.sent
+
+    async def read(self) -> None:
+        """Gives the entries that were not sent as they are now, and removals of those that are no more."""
+        page = await self._session.engine.atlas.entries(self._channel)
+        now = {entry.key: entry for entry in page.entries}
+        self.result.state = self._view.entries([one for key, one in now.items() if self._sent.get(key) != one])
+        gone = [removal(entry) for key, entry in self._sent.items() if key not in now]
+        self.result.publications = self._view.changes(gone)
+
+
+class CaughtUpAnswer(LiveAnswer):
+    """The subscription to a map with a stream, for a session that has seen all up to a position."""
+
+    def __init__(
+        self,
+        session: "Session",
+        request: SubscribeRequest,
+        features: Features,
+        since: Position,
+        most: int,
+        entries: Sequence[Publication] = (),
+    ) -> None:
+        super().__init__(session, request.channel, features)
+        self._since = since
+        self._most = most
+        self.result.recoverable = True
+        self.result.recovered = self.result.was_recovering = request.recover
+        self.result.state = self._view.entries(entries)
+
+    async def read(self) -> None:
+        """Gives the changes that came since."""
+        since, most, result = self._since, self._most, self.result
+        changes, top = await self._session.engine.atlas.changes(self._channel, since, most + 1)
+        if since.epoch != top.epoch or not recover_stream(since, changes, top, most).recovered:
+            raise UnrecoverablePosition
+        self._position = top
+        result.offset = top.offset
+        result.publications = self._view.changes(changes)

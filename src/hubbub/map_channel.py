@@ -1,0 +1,110 @@
+"""One declared map channel, as the app uses it."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hubbub.brokers.base import Guard
+from hubbub.brokers.maps import Only, Outcome
+from hubbub.channel import DeclaredChannel, HandlerT
+from hubbub.channels import Pattern, check_rules
+from hubbub.errors import UsageError
+from hubbub.hub.declaration import Declaration
+from hubbub.hub.engine import Engine
+from hubbub.hub.kinds.maps import MAPS
+from hubbub.hub.maps.atlas import Atlas
+from hubbub.hub.maps.rules import SHARED, check_map_rules
+from hubbub.protocol.publication import NO_TAGS, Publication, encode
+
+
+class MapChannel(DeclaredChannel):
+    """The map channels of one pattern, such as ``board:{name}``: what ``hub.map_channel`` returns."""
+
+    def __init__(self, pattern: Pattern, rules: Mapping[str, Any], running: Callable[[], Engine]) -> None:
+        shared = check_rules({name: rule for name, rule in rules.items() if name in SHARED})
+        own = check_map_rules({name: rule for name, rule in rules.items() if name not in SHARED})
+        self._running = running
+        super().__init__(Declaration(pattern, shared, MAPS[own.of](own)))
+
+    @property
+    def declaration(self) -> Declaration:
+        """What the hub is to know of it."""
+        return self._declaration
+
+    async def publish(
+        self,
+        key: str,
+        data: Any,
+        /,
+        *,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str = "",
+        version: int = 0,
+        only: Only = "",
+        **parameters: object,
+    ) -> Outcome:
+        """Makes ``data`` the entry of ``key`` in the channel with these parameters, and tells its subscribers.
+
+        Args:
+            key: what it replaces the entry of; not empty.
+            data: text, bytes, a Pydantic model or anything else that JSON can hold.
+            tags: what subscribers may filter by.
+            idempotency_key: a second change of this channel with the same one, within five minutes, is not made.
+            version: if it is not above that of the entry that is there, nothing is done.
+            only: ``"if_new"`` does nothing where there is an entry of ``key``, ``"if_exists"`` where there is none;
+                ``"touch"`` is ``"if_new"``, and an entry that is there lives on for another ``key_ttl``.
+
+        Returns:
+            The position behind the change; or why nothing was done (``suppressed``).
+
+        Raises:
+            UsageError: ``key`` is empty, the parameters do not fit the pattern, the hub is not running or runs on
+                another event loop, or ``data`` has no JSON form.
+        """
+        if not key:
+            raise UsageError("an entry of a map needs a key that is not empty")
+        entry = Publication(encode(data), key=key, tags=tags or NO_TAGS)
+        return await self._atlas.put(self.name(**parameters), entry, Guard(idempotency_key, version), only)
+
+    async def remove(self, key: str, /, *, idempotency_key: str = "", **parameters: object) -> Outcome:
+        """Removes the entry of ``key``, and tells the subscribers.
+
+        Raises:
+            UsageError: as ``publish``.
+        """
+        if not key:
+            raise UsageError("an entry of a map needs a key that is not empty")
+        return await self._atlas.remove(self.name(**parameters), key, Guard(idempotency_key))
+
+    async def state(self, **parameters: object) -> dict[str, Publication]:
+        """All entries by their keys, in the order of these.
+
+        Raises:
+            UsageError: as ``publish``.
+        """
+        page = await self._atlas.entries(self.name(**parameters))
+        return {entry.key: entry for entry in page.entries}
+
+    async def clear(self, **parameters: object) -> None:
+        """Removes all entries, and tells the subscribers; offsets begin anew.
+
+        Raises:
+            UsageError: as ``publish``.
+        """
+        await self._atlas.clear(self.name(**parameters))
+
+    def on_publish(self, function: HandlerT) -> HandlerT:
+        """Decorates the function that gets what a client publishes, validated by its annotation.
+
+        It may take the ``key`` too. What it returns is published instead; None publishes what came. An error that
+        it raises is the answer. What clients remove does not get here: that is up to ``may_remove``.
+        """
+        self._declaration.on_publish = self._handler(function, self._declaration.on_publish, "key")
+        return function
+
+    @property
+    def _atlas(self) -> Atlas:
+        engine = self._running()
+        if asyncio.get_running_loop() is not engine.loop:
+            raise UsageError("maps are used on the hub's own event loop: asyncio.run_coroutine_threadsafe gets there")
+        return engine.atlas
