@@ -151,6 +151,16 @@ def test_subscribers_may_receive_what_came(document: dict[str, Any]) -> None:
     assert payloads(document, operations["send_game_number"]["messages"]) == [schema("Move"), step]
 
 
+def test_what_may_be_returned_and_is_what_came_is_told_once() -> None:
+    hub = Hub()
+
+    @hub.channel("talk").on_publish
+    async def say(line: shop.Line) -> shop.Line | None: ...
+
+    document = described(hub)
+    assert payloads(document, document["operations"]["send_talk"]["messages"]) == [schema("Line")]
+
+
 def test_clients_publish_only_where_they_may(document: dict[str, Any]) -> None:
     operations = document["operations"]
     assert "send_news" in operations

@@ -1,38 +1,21 @@
-"""The playground in a real browser against a real server: all seven systems, used through the page alone."""
+"""The playground in a real browser against a real server: its systems, used through the page alone."""
 
 import ast
-import contextlib
 import itertools
-import os
 import re
-import shutil
 import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect, sync_playwright
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
+from tests.console.conftest import FAINT_TEXTS, Watched, Window, running_server
+
+from hubbub.console.bundle import browser_sdk
 
 CHECKOUT = Path(__file__).parents[2]
 CONSOLE = CHECKOUT / "src" / "hubbub" / "console"
 EXAMPLES = CHECKOUT / "examples"
-START_DEADLINE = 20.0
-CHROMIUM_ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 EXPLAINED = {
     1000: "Normal closure",
     1001: "Going away",
@@ -49,143 +32,6 @@ EXPLAINED = {
     3999: "Protocol or library code",
     4321: "Application code",
 }
-# What Chromium writes to the console when a server says no, which some tests make it do.
-REFUSAL = re.compile(r"Unexpected response code: 403|responded with a status of 40[13]")
-
-
-# The server, the browser, and a page that is watched.
-
-
-@contextlib.contextmanager
-def running_server(log_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """`hubbub serve` on a free port, answering from the start of the block to its end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
-    command = [sys.executable, "-m", "hubbub", "serve", "--port", str(port)]
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
-    try:
-        deadline = time.monotonic() + START_DEADLINE
-        while not answers(url):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"the server did not start; it said:\n{log_path.read_text()}")
-            time.sleep(0.05)
-        yield url, process
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2):
-            return True
-    except urllib.error.HTTPError as error:
-        error.close()
-        return True
-    except OSError:
-        return False
-
-
-@pytest.fixture(scope="module")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_server(tmp_path_factory.mktemp("serve") / "log") as (url, _):
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("Chromium is not installed, so no browser can open the playground")
-    # Each launch gets a new temporary profile from Playwright.
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-class Watched:
-    """A page and everything it asked for or complained of."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.addresses: list[str] = []
-        self.complaints: list[str] = []
-        self.expected = REFUSAL
-        page.on("request", lambda request: self.addresses.append(request.url))
-        page.on("websocket", lambda websocket: self.addresses.append(websocket.url))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda message: message.type in ("error", "warning") and self.complaints.append(message.text),
-        )
-
-    @property
-    def unexpected(self) -> list[str]:
-        return [text for text in self.complaints if not self.expected.search(text)]
-
-
-@pytest.fixture
-def open_page(browser: Browser, serve: str) -> Iterator[Callable[..., Watched]]:
-    """Opens the playground with a context's options; afterwards no page may have complained."""
-    opened: list[Watched] = []
-
-    def open_playground(url: str = serve, **options: object) -> Watched:
-        watched = Watched(browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}).new_page())
-        opened.append(watched)
-        watched.page.goto(url)
-        return watched
-
-    yield open_playground
-    for watched in opened:
-        watched.page.context.close()
-    assert [watched.unexpected for watched in opened] == [[] for _ in opened]
-
-
-@pytest.fixture
-def page(open_page: Callable[..., Watched]) -> Page:
-    return open_page().page
-
-
-class Window:
-    """One socket's window on the page, used as a visitor would."""
-
-    def __init__(self, page: Page, name: str) -> None:
-        self.name = name
-        self.root = page.get_by_role("group", name=name, exact=True)
-        self.state = self.root.locator(".state-text")
-        self.verdict = self.root.locator(".verdict")
-
-    def button(self, text: str) -> Locator:
-        return self.root.get_by_role("button", name=text)
-
-    def connect(self) -> "Window":
-        self.button(f"Connect {self.name}").click()
-        expect(self.state).to_have_text("Connected")
-        return self
-
-    def say(self, text: str) -> None:
-        self.root.get_by_label("Message").fill(text)
-        self.button(f"Send {self.name}").click()
-
-    def frames(self, direction: str) -> list[str]:
-        return self.root.locator(f".log li.{direction} .text").all_text_contents()
-
-    def expect_frame(self, direction: str, text: str) -> None:
-        entry = self.root.locator(f".log li.{direction} .text").filter(has_text=re.compile(f"^{re.escape(text)}$"))
-        expect(entry.last).to_be_visible()
-
-    def expect_closed(self, code: int, name: str) -> None:
-        expect(self.verdict.locator(".verdict-title")).to_have_text(f"{code} {name}")
-        expect(self.verdict.locator(".remedy")).to_have_text(re.compile(r"^What to do: .+\.$"))
 
 
 # Ten seconds of streams run behind the other tests; the last tests look at how they ended.
@@ -457,13 +303,16 @@ def test_nothing_is_asked_of_another_origin(open_page: Callable[..., Watched], s
         "",
         "playground/playground.css",
         "playground/playground.js",
+        "playground/room.css",
+        "playground/room.js",
+        "playground/centrifuge.js",
         "notify",
     }
 
 
 def test_no_file_of_the_page_names_an_external_address() -> None:
     files = [file for file in CONSOLE.iterdir() if file.suffix in (".html", ".css", ".js", ".svg")]
-    assert len(files) == 4
+    assert len(files) == 11
     for file in files:
         text = file.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert not re.findall(r"(?:https?:)?//[\w.-]+\.\w+", text), file.name
@@ -512,7 +361,7 @@ def test_echo_works_by_keyboard_alone(page: Page) -> None:
 def test_tab_reaches_every_control_in_order_and_leaves_the_page(page: Page) -> None:
     controls = page.evaluate(
         """() => {
-            const all = 'a[href], button, input, summary, [tabindex="0"]';
+            const all = 'a[href], button, input, select, summary, [tabindex="0"]';
             const seen = [...document.querySelectorAll(all)].filter((one) => one.checkVisibility());
             window.order = [];
             document.addEventListener('focusin', (event) => window.order.push(seen.indexOf(event.target)));
@@ -529,15 +378,17 @@ def test_tab_reaches_every_control_in_order_and_leaves_the_page(page: Page) -> N
 def test_every_control_has_a_name_of_its_own_and_every_log_is_announced(page: Page) -> None:
     names = page.get_by_role("button").all_text_contents()
     assert sorted(names) == sorted(set(names))
-    for field in page.get_by_role("textbox").all():
+    for field in page.locator("input, select").all():
         assert field.evaluate("field => field.labels[0].textContent.trim()")
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
     assert sorted(ids) == sorted(set(ids))
     logs = page.get_by_role("log").all()
-    assert len(logs) == 10
+    assert len(logs) == (16 if browser_sdk() else 12)
     for log in logs:
-        expect(log).to_have_attribute("aria-live", "polite")
-        expect(log).to_have_attribute("aria-label", re.compile("^Frames of "))
+        expect(log).to_have_attribute("aria-label", re.compile("^(Frames|Conversation) of "))
+        # What a member of the channel room hears is announced once: as a message, not as a frame too.
+        twice = re.search("Frames of (Erin|Frank)", log.get_attribute("aria-label"))
+        expect(log).to_have_attribute("aria-live", "off" if twice else "polite")
     expect(page.get_by_role("progressbar", name="Job progress")).to_be_visible()
 
 
@@ -551,38 +402,12 @@ def test_a_phone_sees_no_horizontal_scroll_and_controls_large_enough_to_touch(
     page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     assert page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]") == [360, 360]
     assert echo.root.locator(".log").evaluate("log => log.scrollWidth - log.clientWidth") == 0
-    for control in page.locator("button:visible, input:visible, summary:visible, nav a").all():
+    for control in page.locator("button:visible, input:visible, select:visible, summary:visible, nav a").all():
         box = control.bounding_box()
         assert box["height"] >= 44, control
         assert box["width"] >= 44, control
         assert box["x"] >= 0, control
         assert box["x"] + box["width"] <= 360, control
-
-
-# The contrast of each visible text with what is painted behind it (WCAG 2.2, success criterion 1.4.3).
-FAINT_TEXTS = """() => {
-    const parts = (color) => color.match(/[\\d.]+/g).map(Number);
-    const light = (color) => {
-        const [r, g, b] = parts(color).slice(0, 3).map((c) => c / 255)
-            .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    const behind = (one) => {
-        for (; one; one = one.parentElement) {
-            const color = getComputedStyle(one).backgroundColor;
-            if (parts(color)[3] !== 0) return color;
-        }
-    };
-    const faint = [];
-    for (const one of document.querySelectorAll('body *')) {
-        const text = [...one.childNodes].filter((node) => node.nodeType === 3 && node.data.trim());
-        if (!text.length || !one.checkVisibility()) continue;
-        const [dark, bright] = [light(getComputedStyle(one).color), light(behind(one))].sort((a, b) => a - b);
-        const ratio = (bright + 0.05) / (dark + 0.05);
-        if (ratio < 4.5) faint.push(`${one.tagName}.${one.className} ${ratio.toFixed(2)}: ${text[0].data.trim()}`);
-    }
-    return [getComputedStyle(document.body).backgroundColor, faint];
-}"""
 
 
 def test_dark_and_light_differ_and_both_have_good_contrast(open_page: Callable[..., Watched]) -> None:

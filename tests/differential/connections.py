@@ -49,6 +49,7 @@ class Connection(ABC):
         self.step = step
         self.messages: list[str] = []
         self.pings = 0
+        self.pings_awaited = 0
         self.closed: Answer | None = None
         self.opened: Answer = {}
         self.facts: dict[str, str] = {}

@@ -1,4 +1,346 @@
 """Differences from the reference that are meant, each with its reason; none may be left that no longer occurs."""
 
-EXPLAINED: dict[tuple[str, str], str] = {}
-"""(scenario, path of the difference) to the reason."""
+from .compare import ABSENT
+from .explanation import Explanation
+
+HTTP = (
+    Explanation(
+        "a page's origin is allowed by name; there is nothing to say where no page asks",
+        ("*",),
+        ("*.headers.access-control-allow-origin",),
+        recorded="",
+        ours=ABSENT,
+    ),
+    Explanation(
+        "as above: credentials are allowed together with an origin",
+        ("*",),
+        ("*.headers.access-control-allow-credentials",),
+        recorded="true",
+        ours=ABSENT,
+    ),
+    Explanation(
+        "ours are marked as plain text, which browsers do not take for anything else",
+        ("handshake: *", "API *", "timers: *"),
+        ("*.headers.x-content-type-options",),
+        recorded="nosniff",
+        ours=ABSENT,
+    ),
+    Explanation(
+        "405 has to say which methods there are (RFC 9110 §15.5.6)",
+        ("streams by HTTP: *", "API calling: *", "handshake: upgrade by POST"),
+        ("*.headers.allow",),
+        recorded=ABSENT,
+    ),
+    Explanation(
+        "the app's router answers what is not there, and with what method, as for all else in the app",
+        (
+            "API calling: unknown method*",
+            "API calling: in capitals",
+            "API calling: nothing there",
+            "API calling: root",
+            "API calling: GET*",
+            "API calling: PUT",
+            "API calling: OPTIONS",
+        ),
+        ("*.http.headers.content-type", "*.http.body"),
+    ),
+    Explanation(
+        "FastAPI redirects to the address without the slash, unless the app switches that off",
+        ("API calling: trailing slash",),
+        ("*.http.status", "*.http.headers.content-type", "*.http.body"),
+    ),
+    Explanation(
+        "a page may stream by POST from another origin: its browser asks by OPTIONS first",
+        ("streams by HTTP: sse OPTIONS", "streams by HTTP: uni_sse OPTIONS"),
+        ("*.http.status", "*.http.headers.access-control-max-age", "*.http.headers.access-control-allow-methods"),
+    ),
+    Explanation(
+        "an origin that is not allowed gets no session and no answer that its page could use",
+        ("http_stream: forbidden origin", "sse: forbidden origin", "streams by HTTP: emulation forbidden origin"),
+    ),
+    Explanation(
+        "a refused handshake has its status; ASGI has no body for it",
+        ("handshake: *", "uni_ws: forbidden origin"),
+        ("*.opened.a.body",),
+        ours="",
+    ),
+    Explanation(
+        "an unknown version of WebSocket is 426 (RFC 6455 §4.4)",
+        ("handshake: version 12",),
+        ("*.http.status",),
+        recorded="400",
+        ours="426",
+    ),
+    Explanation(
+        "apps have health checks of their own, and no SDK asks for /connection/init",
+        ("API calling: health*", "API calling: init*"),
+    ),
+)
+
+JSON = (
+    Explanation(
+        "keys have the spelling of the protocol",
+        (
+            "before connect: keys in capitals",
+            "envelope: request key in capitals",
+            "envelope: field key in capitals",
+            "API calling: keys in capitals",
+        ),
+    ),
+    Explanation(
+        "a line is one JSON value, and nothing behind it is left out in silence",
+        ("envelope: text after it", "envelope: two on one line*", "emulation: text after it"),
+    ),
+    Explanation(
+        "text is UTF-8, or not text",
+        (
+            "before connect: invalid UTF-8 in a binary frame",
+            "envelope: invalid UTF-8 in *",
+            "API calling: invalid UTF-8",
+            "protobuf: channel of invalid UTF-8",
+        ),
+    ),
+    Explanation(
+        "half a surrogate pair is no text: other clients could not read it",
+        ("envelope: lone surrogate in method", "subscribe with: channel a lone surrogate"),
+    ),
+    Explanation(
+        "as above; and the offsets of the channel are one less from here on",
+        ("publish data: *",),
+        ("step[2].messages.a[0].subscribe.offset", "step[3].messages", "step[3].messages.a[0].push.pub.offset", "*closed"),
+    ),
+    Explanation(
+        "dictionaries and their flag are not offered, so the field is not read",
+        ("before connect: flag is a string",),
+    ),
+    Explanation(
+        "a number beyond 64 bits is an offset that the channel never had",
+        ("subscribe with: offset too large",),
+    ),
+    Explanation(
+        "null is no request, where its fields are all that there is",
+        ("API calling: null", "uni_http_stream: null", "uni_sse: null", "uni_ws: null *"),
+    ),
+    Explanation(
+        "the data of emulation is the text of commands; anything else is refused before the node is looked at",
+        (
+            "emulation: no data",
+            "emulation: data *",
+            "streams by HTTP: emulation without anything",
+            "streams by HTTP: emulation null",
+            "streams by HTTP: emulation data an object",
+        ),
+    ),
+)
+
+SESSIONS = (
+    Explanation(
+        "no setting adds the time of the server to the answer",
+        ("timers: *",),
+        ("*.connect.time",),
+        ours=ABSENT,
+    ),
+    Explanation(
+        "the reason of a close says how large a message may be",
+        ("before connect: too large", "envelope: too large"),
+        ("*.closed.a.reason",),
+        recorded="",
+    ),
+    Explanation(
+        "who does not go after an error is told so, and not cut off",
+        ("envelope: any command after a refused connect",),
+        ("step[2].closed.a.code", "step[2].closed.a.reason"),
+        recorded="*",
+    ),
+    Explanation(
+        "a token that says its info wrongly is invalid: trying again does not mend it",
+        ("connect: token: broken b64info", "uni_*: broken b64info"),
+    ),
+    Explanation(
+        "a client that asks for a subprotocol gets its answer, or browsers close the connection",
+        ("uni_ws: subprotocol",),
+    ),
+    Explanation(
+        "what is wrong with the connect is told by the close code, which pages can read, unlike a status",
+        ("uni_ws: broken query",),
+    ),
+    Explanation(
+        "a frame ends where a message ends",
+        ("protobuf: whole, then text",),
+        ("step[2].closed",),
+    ),
+    Explanation(
+        "a new token with channels that are not declared names others than the session is in: it has to come anew",
+        ("refresh: with channels of unknown namespace",),
+    ),
+    Explanation(
+        "an expired token is no renewal; SDKs get a new one for error 109",
+        ("sub_refresh: expired",),
+    ),
+)
+
+CHANNELS = (
+    Explanation(
+        "namespaces are patterns of ours, and a pattern's parameter is never empty",
+        ("subscribe as user: empty namespace", "subscribe as user: private prefix alone"),
+    ),
+    Explanation(
+        "what a name may be is said by patterns and handlers; there is no channel_regex",
+        (
+            "subscribe as user: against the regex",
+            "subscribe as user: regex *",
+            "subscribe as user: private against the regex",
+            "subscribe token: valid against the regex",
+            "publish: against the regex",
+        ),
+    ),
+    Explanation(
+        "what data may be is said by the type of an on_publish handler; there is no publication_data_format",
+        ("publish to jsonobject: *", "publish to binary: no data", "protobuf: to a namespace of JSON"),
+    ),
+    Explanation(
+        "as above, over HTTP",
+        ("API publish: errors",),
+        ("step[14].http.body.*", "step[15].http.body.*", "step[16].http.body.*"),
+    ),
+    Explanation(
+        "as above, over HTTP",
+        ("API broadcast",),
+        ("step[11].http.body.result.responses[0].*",),
+    ),
+    Explanation(
+        "who is nobody is no user that a channel is limited to",
+        ("subscribe anonymously: user-limited", "subscribe anonymously: user-limited of nobody and a user"),
+    ),
+    Explanation(
+        "a type that the protocol does not have is refused",
+        ("subscribe with: type 5", "subscribe with: type -1", "publish: type 9"),
+    ),
+    Explanation(
+        "everything before an offset that is not reached yet is everything",
+        ("history: reverse",),
+        ("step[12].messages.a[0].history.publications",),
+        recorded="[]",
+    ),
+    Explanation(
+        "the error says what is wrong with the filter",
+        ("tags filter: *",),
+        ("*.error.message",),
+        recorded='"bad request"',
+        ours='"bad request: *',
+    ),
+    Explanation(
+        "a filter is kept, and what it leaves out is no base for deltas; the reference forgets it",
+        ("tags filter: with delta",),
+    ),
+    Explanation(
+        "delta=True allows deltas and makes them, whoever publishes, and for all who asked for them",
+        ("delta: by the publisher",),
+        ("*.push.pub.data", "*.push.pub.delta"),
+        ours="*",
+    ),
+    Explanation(
+        "the first publication after a recovery is in full where no other subscriber kept its base in memory",
+        ("delta: recovery",),
+        ("*.push.pub.delta",),
+        recorded="true",
+        ours=ABSENT,
+    ),
+    Explanation(
+        "a delta ends with a character, or is none: the reference's cannot be applied",
+        ("delta: a boundary within a character",),
+        ("step[4].messages.a[0].push.pub.data",),
+    ),
+)
+
+API = (
+    Explanation(
+        "POST /api with method and params is deprecated by the reference itself",
+        ("API calling: legacy*",),
+    ),
+    Explanation(
+        "a user is named: without one, the reference takes all who are anonymous",
+        (
+            "API subscribe: options",
+            "API unsubscribe: a subscription of the client",
+            "API disconnect: no user",
+            "API disconnect: empty user",
+            "API refresh: no user",
+            "API errors: *",
+        ),
+        ("*.http.body.result", "*.http.body.error"),
+        recorded="*",
+    ),
+    Explanation(
+        "unsubscribe without a channel is from all channels, as documented; the reference does nothing",
+        ("API subscribe: options",),
+        (
+            "step[24].messages.a*",
+            "step[25].messages",
+            "step[26].messages",
+            "step[27].http.body.result.presence.uuid-1",
+        ),
+    ),
+    Explanation(
+        "a client is told of what changes: not again where it is already, nor of leaving where it is not",
+        ("API subscribe and unsubscribe",),
+        ("step[5].messages", "step[8].messages"),
+        ours=ABSENT,
+    ),
+    Explanation(
+        "what is wrong is said, instead of an internal error",
+        ("API subscribe: expire_at passed",),
+        ("step[2].http.body.error.code", "step[2].http.body.error.message"),
+    ),
+    Explanation(
+        "what was missed since recover_since is sent, behind the subscribe push",
+        ("API subscribe: recover_since",),
+        ("step[6].messages.a[1]",),
+        recorded=ABSENT,
+    ),
+    Explanation(
+        "a custom code has a reason, or SDKs do not look at it",
+        ("API disconnect: code without reason",),
+        ("step[4].closed.a.reason", "step[4].closed.b.reason"),
+        recorded="",
+    ),
+    Explanation(
+        "0 is no code: what is wrong is said, and nobody is cut off",
+        ("API disconnect: code 0",),
+    ),
+    Explanation(
+        "3000 is told as other codes are; the reference cuts off in silence",
+        (
+            "API disconnect: reconnecting",
+            "http_stream: disconnected by the API to reconnect",
+            "sse: disconnected by the API to reconnect",
+        ),
+    ),
+    Explanation(
+        "a version that was once newest stays it, whatever is published without a version in between",
+        ("API publish: versions",),
+        ("*.http.body.result.*",),
+    ),
+    Explanation(
+        "nothing is before offset 0, and that is no internal error",
+        ("API history",),
+        ("step[11].http.body.error.code", "step[11].http.body.error.message"),
+    ),
+    Explanation(
+        "patterns of channels are those of Python's fnmatch, where a brace is a brace and a lone bracket too",
+        ("API channels",),
+        ("step[10].http.body.result.channels.*", "step[12].http.body.error", "step[12].http.body.result"),
+    ),
+    Explanation(
+        "metrics are not part of info",
+        ("API info",),
+        ("*.nodes[0].metrics",),
+        ours=ABSENT,
+    ),
+    Explanation(
+        "errors become statuses for callers that ask for it in their request, not for all of a server",
+        ("timers: API errors are statuses",),
+    ),
+)
+
+EXPLAINED = (*HTTP, *JSON, *SESSIONS, *CHANNELS, *API)

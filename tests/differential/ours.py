@@ -28,7 +28,7 @@ def build(configuration: dict[str, Any]) -> FastAPI:
     hub = Hub(
         auth=JWT(secret=key, allow_anonymous=not client.get("disallow_anonymous_connection_tokens", False)),
         allow_anonymous=client.get("allow_anonymous_connect_without_token", False),
-        allowed_origins=[origin for origin in client.get("allowed_origins", ()) if "*." not in origin],
+        allowed_origins=client.get("allowed_origins", ()),
         api_key=configuration["http_api"].get("key", ""),
         message_rate=0,
         byte_rate=0,
@@ -109,6 +109,8 @@ def _declare(hub: Hub, pattern: str, options: dict[str, Any], configuration: dic
         hub.channel(pattern, **_rules(options))
     elif kind in _MAPS:
         hub.map_channel(pattern, of=_MAPS[kind], **_map_rules(options))
+    else:
+        hub.poll_channel(pattern, **_poll_rules(options, configuration))
 
 
 def _map_rules(options: dict[str, Any]) -> dict[str, Any]:
@@ -121,3 +123,20 @@ def _map_rules(options: dict[str, Any]) -> dict[str, Any]:
         "may_publish": _who(options["map"], "publish"),
         "may_remove": _who(options["map"], "remove"),
     }
+
+
+def _poll_rules(options: dict[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
+    poll = options["shared_poll"]
+    backends = {proxy["name"]: proxy for proxy in configuration["proxies"]}
+    backend = backends[poll["proxy_name"]]
+    rules = {
+        "every": poll["refresh_interval"],
+        "batch": poll["refresh_batch_size"],
+        "secret": configuration["shared_poll"]["hmac_secret_key"],
+        "backend": backend["endpoint"],
+        "timeout": backend["timeout"],
+        "versioned": poll.get("mode") == "versioned",
+        "publish_enabled": poll.get("publish_enabled", False),
+        "may_subscribe": _who(options, "subscribe"),
+    }
+    return rules | ({"max_keys": poll["max_keys_per_connection"]} if "max_keys_per_connection" in poll else {})

@@ -111,8 +111,8 @@ class Play:
                 late.append(f"{name}: its end")
         if isinstance(step, AwaitPing):
             connection = self.connections[step.name]
-            before = connection.pings
-            if not await connection.until(lambda: connection.pings > before, deadline):
+            connection.pings_awaited += 1
+            if not await connection.until(lambda: connection.pings >= connection.pings_awaited, deadline):
                 late.append(f"{step.name}: a ping")
         return late
 

@@ -2,20 +2,27 @@
 
 import asyncio
 import gc
+import json
 import logging
 import weakref
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
+from centrifuge.fossil import apply_delta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.clock import Clock, ticks
 from tests.hub.fakes import FakeTransport, TupleFraming
 
-from hubbub.hub.encodings import Encoding, plain
+from hubbub.errors import Disconnect, SlowSession, WrongProtocol
+from hubbub.hub.encodings import HOLD, Encoding, Filtered, Held, deltas, plain, pushes
 from hubbub.hub.fanout import Fanout
 from hubbub.hub.transport import Transport
-from hubbub.protocol.publication import Publication
+from hubbub.protocol.codecs import JSON, PROTOBUF
+from hubbub.protocol.commands import FilterNode
+from hubbub.protocol.filters import Filter
+from hubbub.protocol.publication import Json, Member, Presence, Publication
 
 BIG_SLICE = 1000
 
@@ -461,6 +468,10 @@ class Text(str):
     """Text of which one can see whether it is still held."""
 
 
+class JsonText(Json):
+    """JSON of which one can see whether it is still held."""
+
+
 class Forgetful(FakeTransport):
     """Keeps nothing of what it is sent."""
 
@@ -619,3 +630,442 @@ def test_what_cannot_be_encoded_is_dropped_and_the_next_arrives(clock: Clock, ca
 
     clock.run(scenario())
     assert "could not be encoded" in caplog.text
+
+
+# Encodings: what each receiver of a room is sent for the same events.
+
+
+class Watching(Fanout):
+    """A fan-out that notes where publications were missing."""
+
+    def __init__(self, slice_size: int = BIG_SLICE) -> None:
+        self.gaps: list[str] = []
+        super().__init__(slice_size, self.gaps.append)
+
+
+def kept(number: int, epoch: str = "e") -> Publication:
+    text = json.dumps({"text": "x" * 60, "n": number})
+    return Publication(Json(text), number, epoch, delta=True)
+
+
+class Reader(FakeTransport):
+    """Reads pushes as an SDK does, deltas applied to what came before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given_up: list[Disconnect] = []
+
+    def give_up(self, fault: Disconnect) -> None:
+        self.given_up.append(fault)
+
+    def pushes(self) -> list[dict[str, Any]]:
+        return [json.loads(line)["push"] for message in self.received for line in str(message).split("\n")]
+
+    def texts(self) -> list[str]:
+        """The payloads, with the deltas applied; a delta without anything to apply it to fails."""
+        base: str | None = None
+        texts = []
+        for push in self.pushes():
+            if "pub" not in push:
+                continue
+            data = push["pub"]["data"]
+            if push["pub"].get("delta"):
+                assert base is not None, "a delta for somebody who has nothing to apply it to"
+                data = bytes(apply_delta(base.encode(), data.encode())).decode()
+            base = data
+            texts.append(data)
+        return texts
+
+
+FRAMING = TupleFraming()
+
+
+def fresh(*, presence: bool = False) -> Encoding:
+    return deltas(FRAMING, JSON, presence=presence, fresh=True)
+
+
+def test_everyone_in_a_room_is_sent_what_its_encoding_makes_of_the_events(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout = Watching()
+        client, session, curious, differing = (Reader() for _ in range(4))
+        fanout.join("room", client, plain(FRAMING))
+        fanout.join("room", session, pushes(FRAMING, JSON, presence=False))
+        fanout.join("room", curious, pushes(FRAMING, JSON, presence=True))
+        fanout.join("room", differing, fresh())
+        assert fanout.receivers("room") == 4
+        assert fanout.channels() == {"room": 4}
+        fanout.deliver("room", Presence(Member("anna", "c1"), joined=True))
+        fanout.deliver("room", kept(1))
+        fanout.deliver("room", Presence(Member("anna", "c1"), joined=False))
+        await ticks(2)
+        assert client.received == [kept(1).data]
+        assert [list(push)[1] for push in session.pushes()] == ["pub"]
+        assert [list(push)[1] for push in curious.pushes()] == ["join", "pub", "leave"]
+        assert differing.texts() == [kept(1).data]
+        assert all(len(reader.batches) == 1 for reader in (client, session, curious, differing))
+
+    clock.run(scenario())
+
+
+def test_what_is_nothing_to_somebody_is_not_sent_to_him(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout, client = Watching(), Reader()
+        fanout.join("room", client, plain(FRAMING))
+        fanout.deliver("room", Presence(Member("anna", "c1"), joined=True))
+        await ticks(2)
+        assert client.batches == []
+
+    clock.run(scenario())
+
+
+def test_equal_filters_are_encoded_once(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout, framing = Watching(), TupleFraming()
+        encoding = pushes(framing, JSON, presence=False)
+        readers = [Reader() for _ in range(6)]
+        for number, reader in enumerate(readers):
+            wanted = Filter.parse(FilterNode(key="lang", cmp="eq", val=("en", "de")[number % 2]))
+            fanout.join("room", reader, Filtered(encoding, wanted))
+        fanout.deliver("room", Publication(Json("1"), tags={"lang": "en"}))
+        fanout.deliver("room", Publication(Json("2"), tags={"lang": "de"}))
+        await ticks(2)
+        assert framing.joined == 2
+        assert [reader.pushes()[0]["pub"]["data"] for reader in readers] == [1, 2] * 3
+        for reader in readers:
+            fanout.leave("room", reader)
+        assert fanout.channels() == {}
+
+    clock.run(scenario())
+
+
+def test_a_disconnect_of_an_encoding_reaches_its_receivers_alone(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout = Watching()
+        texts, leaver, late = Reader(), Reader(), Reader()
+        binary, client = Reader(), Reader()
+        for reader in (texts, leaver):
+            fanout.join("room", reader, pushes(FRAMING, JSON, presence=False))
+        fanout.join("room", binary, pushes(FRAMING, PROTOBUF, presence=False))
+        fanout.join("room", client, plain(FRAMING))
+        fanout.deliver("room", Publication(Json("1")))
+        fanout.join("room", late, pushes(FRAMING, JSON, presence=False))
+        fanout.deliver("room", Publication(b"\xff"))
+        fanout.leave("room", leaver)
+        await ticks(2)
+        for reader in (texts, leaver, late):
+            assert [type(fault) for fault in reader.given_up] == [WrongProtocol]
+            assert reader.batches == []
+        assert binary.given_up == client.given_up == []
+        assert client.received == ["1", b"\xff"]
+        assert len(binary.received) == 1
+
+    clock.run(scenario())
+
+
+# Deltas: who has got a publication is told apart from who has not.
+
+
+def test_the_first_publication_is_sent_in_full_and_the_next_as_what_differs(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout, early, late = Watching(), Reader(), Reader()
+        fanout.join("room", early, fresh())
+        fanout.deliver("room", kept(1))
+        await ticks(2)
+        fanout.join("room", late, fresh())
+        fanout.deliver("room", kept(2))
+        await ticks(2)
+        fanout.deliver("room", kept(3))
+        await ticks(2)
+        assert [push["pub"].get("delta", False) for push in early.pushes()] == [False, True, True]
+        assert [push["pub"].get("delta", False) for push in late.pushes()] == [False, True]
+        assert late.texts() == [kept(2).data, kept(3).data]
+
+    clock.run(scenario())
+
+
+@pytest.mark.parametrize("noted_before", [0, 1])
+def test_who_has_heard_of_members_alone_gets_the_first_publication_in_full(clock: Clock, noted_before: int) -> None:
+    async def scenario() -> None:
+        fanout, early, late = Watching(), Reader(), Reader()
+        fanout.join("room", early, fresh())
+        fanout.deliver("room", kept(1))
+        await ticks(2)
+        for number in range(noted_before):  # so that who joins then is late for something
+            fanout.deliver("room", kept(2 + number))
+        fanout.join("room", late, fresh(presence=True))
+        fanout.deliver("room", Presence(Member("anna", "c1"), joined=True))
+        await ticks(2)
+        fanout.deliver("room", kept(2 + noted_before))
+        await ticks(2)
+        assert late.texts() == [kept(2 + noted_before).data]
+        assert list(late.pushes()[0]) == ["channel", "join"]
+
+    clock.run(scenario())
+
+
+def test_a_receiver_may_be_written_to_in_another_way(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout, reader, other = Watching(), Reader(), Reader()
+        fanout.join("room", reader, plain(FRAMING))
+        fanout.join("room", other, plain(FRAMING))
+        fanout.deliver("room", kept(1))
+        await ticks(2)
+        fanout.change("room", reader, fresh())
+        assert fanout.receivers("room") == 2
+        fanout.deliver("room", kept(2))
+        await ticks(2)
+        assert json.loads(str(reader.received[1]))["push"]["pub"]["data"] == kept(2).data
+        assert other.received == [kept(1).data, kept(2).data]
+        assert fanout.leave("room", other) is False
+        assert fanout.leave("room", reader) is True
+
+    clock.run(scenario())
+
+
+def test_the_one_before_is_held_only_where_somebody_needs_it(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout = Watching()
+        fanout.join("room", Reader(), pushes(FRAMING, JSON, presence=False))
+        text = JsonText("1")
+        held = weakref.ref(text)
+        fanout.deliver("room", Publication(text, 1, "e"))
+        del text
+        await ticks(3)
+        gc.collect()
+        assert held() is None
+        assert not fanout.follows("room", 1)
+        fanout.join("room", Reader(), fresh())
+        assert not fanout.follows("room", 1)
+        fanout.deliver("room", kept(2))
+        assert fanout.follows("room", 2), "as soon as it is noted"
+        await ticks(3)
+        assert fanout.follows("room", 2)
+        assert not fanout.follows("room", 1)
+        assert not fanout.follows("room", 3)
+        assert not fanout.follows("nowhere", 0)
+
+    clock.run(scenario())
+
+
+def test_what_is_not_kept_is_followed_by_nothing(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout = Watching()
+        fanout.join("room", Reader(), fresh())
+        fanout.deliver("room", Publication(Json("1"), delta=True))
+        await ticks(2)
+        assert not fanout.follows("room", 0)
+
+    clock.run(scenario())
+
+
+delta_steps = st.one_of(
+    st.tuples(st.sampled_from(["join", "leave"]), st.integers(0, 3)),
+    st.tuples(st.sampled_from(["publish", "publish", "presence", "tick"]), st.just(0)),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(delta_steps, max_size=30), st.integers(1, 3))
+def test_whatever_happens_each_can_read_what_was_published_while_it_was_there(
+    history: list[tuple[str, int]], slice_size: int
+) -> None:
+    readers = [[Reader()] for _ in range(4)]
+    expected: list[list[list[str]]] = [[[]] for _ in readers]
+
+    async def scenario() -> None:
+        fanout, there, published = Watching(slice_size), set[int](), 0
+        for action, number in history:
+            if action == "join" and number not in there:
+                there.add(number)
+                readers[number].append(Reader())  # a new client, that remembers nothing
+                expected[number].append([])
+                fanout.join("room", readers[number][-1], fresh(presence=number % 2 == 0))
+            elif action == "leave" and number in there:
+                there.discard(number)
+                fanout.leave("room", readers[number][-1])
+            elif action == "publish":
+                published += 1
+                fanout.deliver("room", kept(published))
+                for member in there:
+                    expected[member][-1].append(str(kept(published).data))
+            elif action == "presence":
+                fanout.deliver("room", Presence(Member("anna", "c1"), joined=True))
+            elif action == "tick":
+                await ticks()
+        await ticks(60)
+        for number, visits in enumerate(readers):
+            assert [reader.texts() for reader in visits] == expected[number]
+
+    with Clock() as clock:
+        clock.run(scenario())
+
+
+# Gaps: what is counted must follow.
+
+
+def offsets(reader: Reader) -> list[int]:
+    return [push["pub"].get("offset", 0) for push in reader.pushes()]
+
+
+def test_a_publication_that_came_before_is_dropped(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout, reader = Watching(), Reader()
+        fanout.join("room", reader, pushes(FRAMING, JSON, presence=False))
+        for number in (3, 3, 4, 3, 4, 5):
+            fanout.deliver("room", kept(number))
+        await ticks(2)
+        assert offsets(reader) == [3, 4, 5]
+        assert fanout.gaps == []
+
+    clock.run(scenario())
+
+
+@pytest.mark.parametrize("after", [kept(5), kept(4, "another"), kept(1, "another"), kept(3, "another")])
+def test_a_publication_that_does_not_follow_is_told_of_and_delivered(clock: Clock, after: Publication) -> None:
+    async def scenario() -> None:
+        fanout, reader = Watching(), Reader()
+        fanout.join("room", reader, pushes(FRAMING, JSON, presence=False))
+        fanout.deliver("room", kept(3))
+        fanout.deliver("elsewhere", kept(9))
+        assert fanout.gaps == []
+        fanout.deliver("room", after)
+        assert fanout.gaps == ["room"]
+        fanout.deliver("room", kept(after.offset + 1, after.epoch))
+        await ticks(2)
+        assert offsets(reader) == [3, after.offset, after.offset + 1]
+        assert fanout.gaps == ["room"], "it is told once"
+
+    clock.run(scenario())
+
+
+def test_what_is_not_kept_and_who_comes_and_leaves_makes_no_gap(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout, reader = Watching(), Reader()
+        fanout.join("room", reader, pushes(FRAMING, JSON, presence=False))
+        fanout.deliver("room", kept(1))
+        fanout.deliver("room", Publication(Json("1")))
+        fanout.deliver("room", Presence(Member("anna", "c1"), joined=True))
+        fanout.deliver("room", Publication(Json("2")))
+        fanout.deliver("room", kept(2))
+        await ticks(2)
+        assert offsets(reader) == [1, 0, 0, 2]
+        assert fanout.gaps == []
+
+    clock.run(scenario())
+
+
+def test_a_room_that_everyone_has_left_begins_anew(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout, reader = Watching(), Reader()
+        fanout.join("room", reader, fresh())
+        fanout.deliver("room", kept(1))
+        fanout.leave("room", reader)
+        fanout.deliver("room", kept(2))
+        fanout.join("room", reader, fresh())
+        fanout.deliver("room", kept(5))
+        await ticks(2)
+        assert reader.texts() == [kept(1).data, kept(5).data]
+        assert fanout.gaps == []
+
+    clock.run(scenario())
+
+
+def test_who_is_told_of_a_gap_may_make_everyone_leave(clock: Clock) -> None:
+    async def scenario() -> None:
+        reader = Reader()
+        fanout = Fanout(BIG_SLICE, lambda channel: fanout.leave(channel, reader))
+        fanout.join("room", reader, pushes(FRAMING, JSON, presence=False))
+        fanout.deliver("room", kept(1))
+        fanout.deliver("room", kept(5))
+        await ticks(2)
+        assert offsets(reader) == [1]
+        assert fanout.channels() == {}
+        fanout.join("room", reader, pushes(FRAMING, JSON, presence=False))
+        fanout.deliver("room", kept(6))
+        await ticks(2)
+        assert offsets(reader) == [1, 6]
+
+    clock.run(scenario())
+
+
+def test_what_is_held_is_in_order_and_complete_while_others_are_written_to(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout, held = Watching(slice_size=1), Held()
+        for _ in range(3):
+            fanout.join("room", Reader(), pushes(FRAMING, JSON, presence=False))
+        fanout.deliver("room", kept(1))
+        fanout.join("room", held, HOLD)
+        fanout.deliver("room", kept(2))
+        await ticks(1)
+        fanout.deliver("room", kept(3))
+        fanout.leave("room", held)
+        assert list(held) == [kept(2), kept(3)]
+
+    clock.run(scenario())
+
+
+class Evicted(Reader):
+    """Is so slow that a write makes the hub give it up, from within the push."""
+
+    def __init__(self, fanout: Fanout) -> None:
+        super().__init__()
+        self._fanout = fanout
+
+    def push(self, batch: tuple[str | bytes, ...]) -> None:
+        self.give_up(SlowSession())
+
+    def give_up(self, fault: Disconnect) -> None:
+        super().give_up(fault)
+        self._fanout.leave("room", self)
+
+
+def test_who_is_evicted_by_what_he_joined_late_for_disturbs_nobody(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout, other = Watching(), Reader()
+        evicted = Evicted(fanout)
+        fanout.join("room", other, fresh())
+        fanout.deliver("room", kept(1))
+        fanout.join("room", evicted, fresh())
+        fanout.deliver("room", kept(2))
+        await ticks(3)
+        assert evicted.given_up
+        assert fanout.channels() == {"room": 1}
+        assert other.texts() == [kept(1).data, kept(2).data]
+
+    clock.run(scenario())
+
+
+def test_of_two_that_joined_late_one_may_make_the_other_leave(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout, other = PlainFanout(BIG_SLICE), FakeTransport()
+        trigger = Reacting(lambda: fanout.leave("lobby", other))
+        room_of(fanout, 1)
+        deliver(fanout, "before")
+        fanout.join("lobby", trigger)
+        fanout.join("lobby", other)
+        deliver(fanout, "after")
+        await ticks(3)
+        assert trigger.received == other.received == ["after"]
+        assert fanout.receivers("lobby") == 2
+
+    clock.run(scenario())
+
+
+def test_a_receiver_that_fails_when_it_is_given_up_costs_nobody_the_next_publication(clock: Clock) -> None:
+    class Failing(Reader):
+        def give_up(self, fault: Disconnect) -> None:
+            raise OSError("broken pipe")
+
+    async def scenario() -> None:
+        fanout, other, failing = Watching(), Reader(), Failing()
+        fanout.join("room", failing, pushes(FRAMING, JSON, presence=False))
+        fanout.join("elsewhere", other, plain(FRAMING))
+        fanout.deliver("room", Publication(b"\xff"))
+        fanout.deliver("elsewhere", Publication("one"))
+        await ticks(3)
+        fanout.deliver("elsewhere", Publication("two"))
+        await ticks(3)
+        assert other.received == ["one", "two"]
+
+    with pytest.raises(AssertionError, match="nobody handled"):
+        clock.run(scenario())

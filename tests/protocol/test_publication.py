@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -52,6 +52,24 @@ def test_what_holds_bytes_is_sent_as_bytes(data: Any) -> None:
     payload = encode(data)
     assert payload == b"abc"
     assert type(payload) is bytes
+
+
+class Mood(StrEnum):
+    GOOD = "fine"
+
+
+class Shout(str):
+    """Text of another type, as templates and translations are."""
+
+    def __str__(self) -> str:
+        return self.upper()
+
+
+@pytest.mark.parametrize(("data", "text"), [(Mood.GOOD, "fine"), (Shout("hey"), "hey")])
+def test_text_of_another_type_is_sent_as_what_it_holds(data: str, text: str) -> None:
+    payload = encode(data)
+    assert payload == text
+    assert type(payload) is str
 
 
 def test_bytes_that_change_later_do_not_change_what_was_published() -> None:
@@ -171,7 +189,9 @@ def test_bytes_that_are_no_json_stay_as_they_are(data: bytes) -> None:
 
 @given(
     st.recursive(
-        st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+        st.none() | st.integers() | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+        max_leaves=8,
     )
 )
 def test_json_on_one_line_says_the_same(value: Any) -> None:

@@ -20,7 +20,7 @@ from hubbub.transports.entrance import Running
 
 _log = logging.getLogger("hubbub")
 
-_STATUS = {102: 404, 104: 404, 107: 400, 108: 400, 112: 416, 113: 409}
+_STATUS = {102: 404, 104: 404, 107: 400, 108: 400, 110: 400, 112: 416, 113: 409}
 """HTTP statuses of errors, for callers that ask for them."""
 _MAX_BODY = 10 * 1024 * 1024
 _encode = msgspec.json.Encoder().encode
@@ -105,14 +105,13 @@ class _Api:
 
 
 def may_call(engine: Engine, request: Request) -> bool:
-    """Whether the request shows the API key: in ``X-API-Key``, ``Authorization: apikey``, or the query."""
+    """Whether the request shows the API key: in ``X-API-Key`` or else ``Authorization: apikey``, or in the query."""
     key = engine.settings.api_key.get_secret_value()
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    shown = (
-        request.headers.get("x-api-key", ""),
-        credentials if scheme.lower() == "apikey" else "",
-        request.query_params.get("api_key", ""),
-    )
+    in_header = request.headers.get("x-api-key")
+    if not in_header:
+        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+        in_header = credentials if scheme.lower() == "apikey" else ""
+    shown = (in_header, request.query_params.get("api_key", ""))
     return bool(key) and any(hmac.compare_digest(one.encode(), key.encode()) for one in shown)
 
 

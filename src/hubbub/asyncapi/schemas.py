@@ -33,9 +33,7 @@ class Schemas(Generic[KeyT]):
         inputs = [(key, mode, adapter) for key, kind, mode in wanted if (adapter := _adapter(kind)) is not None]
         found, whole = TypeAdapter.json_schemas(inputs, ref_template=f"{_PREFIX}{{model}}", schema_generator=_Generator)
         self._found: dict[KeyT, Schema] = {key: draft_07(schema) for (key, _), schema in found.items()}
-        self.components: dict[str, Schema] = {
-            name: draft_07(schema) for name, schema in sorted(whole.get("$defs", {}).items())
-        }
+        self.components: dict[str, Schema] = {name: draft_07(schema) for name, schema in whole.get("$defs", {}).items()}
 
     def __getitem__(self, key: KeyT) -> Schema:
         """The schema; empty, so that anything fits, where nothing is known."""

@@ -48,6 +48,7 @@ export class ListenerWindow extends ConnectionWindow {
     const source = (this.source = new EventSource(url));
     source.addEventListener("open", () => {
       this.log.add("note", "Connected");
+      this.verdict.replaceChildren();
       this.setState("open");
     });
     source.addEventListener("message", ({ data }) => {
@@ -56,7 +57,6 @@ export class ListenerWindow extends ConnectionWindow {
       if (disconnect) this.onDisconnect(disconnect);
     });
     source.addEventListener("error", () => this.onError());
-    this.verdict.replaceChildren();
     this.setState("connecting");
   }
 

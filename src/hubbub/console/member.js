@@ -228,7 +228,7 @@ export class MemberWindow extends ConnectionWindow {
     if (!recovered) {
       const tooLong = "recovered: false. What was missed is more than the server keeps, or it was started anew.";
       this.messages.tell(`${away} ${tooLong}`, "bad");
-      return this.readHistory("that the server has", before.epoch === streamPosition.epoch ? before.offset : 0);
+      return this.readHistory("kept by the server", before.epoch === streamPosition.epoch ? before.offset : 0);
     }
     // What was missed comes next, in this very turn of the event loop; whatever comes later is live.
     const entry = this.messages.tell("");
@@ -297,6 +297,8 @@ export class MemberWindow extends ConnectionWindow {
     if (this.state !== "open") return this.log.add("note", "Nothing to cut. Connect first.");
     this.messages.tell(`The line is cut, at offset ${this.position.offset}.`, "warn");
     line.cut();
+    this.lostAt = performance.now();
+    this.setState("cut"); // the SDK hears of it, by some transports a moment later
     this.host.dispatchEvent(new CustomEvent("linecut", { bubbles: true, detail: { name: this.name } }));
     for (let left = CUT_SECONDS; left > 0 && this.line === line && this.state === "cut"; left--) {
       this.host.querySelector(".state-text").textContent = `Cut off, back in ${left} s`;

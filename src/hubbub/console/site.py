@@ -65,7 +65,7 @@ def create_app() -> FastAPI:
     async def sdk() -> FileResponse:
         file = browser_sdk()
         if file is None:
-            raise HTTPException(404, "the npm package centrifuge is not installed: the page says what to do")
+            raise HTTPException(404, "the npm package centrifuge is not installed")
         return FileResponse(file)
 
     @app.get("/playground/{name}", include_in_schema=False)

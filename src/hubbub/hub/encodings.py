@@ -192,7 +192,6 @@ def delta_publication(codec: Codec, publication: Publication, before: Publicatio
     In JSON the data is a string, either way: the text of the delta, or that of the whole payload.
     """
     message = codec.publication(publication)
-    message.epoch = ""
     full = bytes(message.data)
     if before is not None and before.data and publication.delta:
         delta = make_delta(bytes(codec.data(before.data)), full)

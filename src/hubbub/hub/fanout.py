@@ -73,6 +73,12 @@ class _Room:
         if not group:
             del self.receivers[encoding]
 
+    def change(self, receiver: Receiver, encoding: Encoding, other: Encoding) -> None:
+        """Writes to a receiver in another way, unless it has left."""
+        if receiver in self.receivers.get(encoding, ()):
+            self.remove(receiver, encoding)
+            self.add(receiver, other)
+
     def push_noted(self, receiver: Receiver, encoding: Encoding) -> None:
         """Pushes what is noted for one receiver, apart from the wave."""
         after = self.late.get(receiver, 0)
@@ -91,15 +97,13 @@ class _Room:
             if encoding is not None and receiver in self.late:  # else a push made it leave
                 self.push_noted(receiver, encoding)
                 if encoding.after_first is not None and has_publication(self.noted[after:]):
-                    self.remove(receiver, encoding)
-                    self.add(receiver, encoding.after_first)
+                    self.change(receiver, encoding, encoding.after_first)
         wave = self.wave = _Wave(self, self.noted)
         first = has_publication(self.noted)
         for encoding in tuple(wave.owed):
             if first and encoding.after_first is not None:
                 for receiver in wave.owed[encoding]:
-                    self.remove(receiver, encoding)
-                    self.add(receiver, encoding.after_first)
+                    self.change(receiver, encoding, encoding.after_first)
         needed = any(encoding.needs_before for encoding in self.receivers)
         self.last = self.before(len(self.noted)) if needed else None
         self.noted = []
@@ -120,10 +124,10 @@ class _Wave:
         self.owed: _Receivers = {encoding: receivers.copy() for encoding, receivers in room.receivers.items()}
         for receiver in room.late:
             encoding = room.encoding_of(receiver)
-            if encoding is not None:
-                del self.owed[encoding][receiver]
-                if not self.owed[encoding]:
-                    del self.owed[encoding]
+            assert encoding is not None, "who leaves is late no more"
+            del self.owed[encoding][receiver]
+            if not self.owed[encoding]:
+                del self.owed[encoding]
 
     def push(self, limit: int) -> int:
         """Pushes to at most ``limit`` receivers; returns how many that were."""
@@ -208,8 +212,7 @@ class Fanout:
         room = self._rooms[channel]
         before = room.encoding_of(receiver)
         assert before is not None
-        room.remove(receiver, before)
-        room.add(receiver, encoding)
+        room.change(receiver, before, encoding)
 
     def leave(self, channel: str, receiver: Receiver) -> bool:
         """Removes a receiver, after giving it what it is still owed; True if it was the last here."""
@@ -274,11 +277,13 @@ class Fanout:
             self._turn(sys.maxsize)
 
     def _work(self) -> None:
-        self._turn(self._slice)
-        if self._waves or self._noted:
-            asyncio.get_running_loop().call_soon(self._work)
-        else:
-            self._scheduled = False
+        try:
+            self._turn(self._slice)
+        finally:  # whatever one receiver does, the others are still owed the rest
+            if self._waves or self._noted:
+                asyncio.get_running_loop().call_soon(self._work)
+            else:
+                self._scheduled = False
 
     def _turn(self, budget: int) -> None:
         rooms, self._noted = self._noted, []

@@ -89,7 +89,7 @@ def encode(data: Any) -> Payload:
         if isinstance(data, str):
             if not data.isascii():
                 data.encode()  # half a surrogate pair would spoil the batch of a whole channel, later
-            return data
+            return data if type(data) in (str, Json) else str.__str__(data)  # a StrEnum is its text
         return Json(to_json(data, inf_nan_mode="null").decode())
     except (PydanticSerializationError, ValueError) as error:
         raise UsageError(

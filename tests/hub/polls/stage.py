@@ -14,13 +14,13 @@ from hubbub.auth.signatures import TrackSigner
 from hubbub.brokers.memory import MemoryBroker
 from hubbub.channels import Pattern
 from hubbub.hub.engine import Engine
-from hubbub.hub.polls import Answer, Source, TrackedKey
+from hubbub.hub.polls import Answer, Poller, Source, TrackedKey
 from hubbub.hub.polls.sources import value_of
 from hubbub.hub.registry import Registry
 from hubbub.hub.session import Link, Session
 from hubbub.poll_channel import PollChannel
 from hubbub.protocol.codecs import JSON, Codec
-from hubbub.protocol.publication import encode
+from hubbub.protocol.publication import Payload, encode
 
 SECRET = "a secret of the tests that is long enough"
 NOON = 1_700_000_000.0
@@ -63,18 +63,32 @@ class Market(Source):
         self.closed = True
 
 
+class Line(FakeTransport):
+    """A connection whose client answers pings."""
+
+    def push(self, batch: tuple[Payload, ...]) -> None:
+        if batch == ("{}",):
+            asyncio.get_running_loop().call_soon(self.says, "{}")
+        else:
+            super().push(batch)
+
+
 class Viewer:
     """A client that does as SDKs do: it keeps versions and values, and takes deltas apart."""
 
     def __init__(self, stage: "PollStage", user: str = "", codec: Codec = JSON) -> None:
         self.stage = stage
         self.user = user
-        self.transport = FakeTransport(stage.framing)
+        self.transport = Line(stage.framing)
         self.session = Session(stage.engine, _LINKS[codec], self.transport, "203.0.113.7", None)
         stage.engine.admission.enter("203.0.113.7")
         stage.engine.sessions.open(self.session)
         self.transport.attach(self.session, stage.engine.session_policy)
+        self.epoch = ""
+        self.deltas = False
+        self.tracked: set[str] = set()
         self.seen: dict[str, list[int]] = {}
+        """The versions of each key that came, one after the other."""
         self.values: dict[str, Any] = {}
         self._texts: dict[str, str] = {}
         self._number = 0
@@ -104,15 +118,25 @@ class Viewer:
         return await self.subscribe(**subscribe)
 
     async def subscribe(self, **subscribe: Any) -> dict[str, Any]:
-        return await self.ask("subscribe", **{"channel": CHANNEL, "type": 4, **subscribe})
+        reply = await self.ask("subscribe", **{"channel": CHANNEL, "type": 4, **subscribe})
+        self.read()
+        result = reply.get("subscribe", {})
+        self.deltas = result.get("delta", False)
+        epoch = result.get("epoch", "")
+        if self.epoch not in ("", epoch):
+            self.seen = {}
+        self.epoch = epoch
+        return reply
 
     async def track(self, *keys: str, expire_in: float = 3600.0, **more: Any) -> dict[str, Any]:
         """Tracks keys from the versions that it has, under a signature of its own."""
-        return await self.ask(
-            "sub_refresh", channel=CHANNEL, type=1, track=[self.batch(*keys, expire_in=expire_in)], **more
-        )
+        batch = self.batch(*keys, expire_in=expire_in)
+        reply = await self.ask("sub_refresh", channel=CHANNEL, type=1, track=[batch], **more)
+        self.tracked |= set(keys)
+        return reply
 
     def batch(self, *keys: str, expire_in: float = 3600.0, user: str | None = None) -> dict[str, Any]:
+        self.read()
         now = int(self.stage.engine.wall())
         user = self.user if user is None else user
         signature = self.stage.channel._kind.signer.sign(user, CHANNEL, keys, now, int(now + expire_in))
@@ -120,10 +144,21 @@ class Viewer:
         return {"signature": signature, "items": items}
 
     async def untrack(self, *keys: str) -> dict[str, Any]:
-        return await self.ask("sub_refresh", channel=CHANNEL, type=2, untrack=list(keys))
+        reply = await self.ask("sub_refresh", channel=CHANNEL, type=2, untrack=list(keys))
+        self.read()
+        for key in keys:
+            self._forget(key)
+        return reply
 
     def leave(self) -> None:
         self.transport.leaves()
+
+    def resume(self, before: "Viewer") -> None:
+        """Goes on with what another had, as a client that has connected again."""
+        before.read()
+        self.tracked, self.values, self._texts = before.tracked, before.values, before._texts
+        self.epoch = before.epoch
+        self.seen = {key: versions[-1:] for key, versions in before.seen.items()}
 
     # What it gets
 
@@ -152,17 +187,22 @@ class Viewer:
     def _take(self, publication: dict[str, Any]) -> None:
         key = publication["key"]
         if publication.get("removed"):
-            for kept in (self.seen, self.values, self._texts):
-                kept.pop(key, None)
+            self._forget(key)
             return
         data = publication["data"]
-        if isinstance(data, str):
+        if self.deltas:
             if publication.get("delta"):
                 data = apply_delta(self._texts[key].encode(), data.encode()).decode()
             self._texts[key] = data
             data = msgspec.json.decode(data)
         self.values[key] = data
+        assert publication["version"] >= (self.seen.get(key) or [0])[-1], f"{key} went back"
         self.seen.setdefault(key, []).append(publication["version"])
+
+    def _forget(self, key: str) -> None:
+        self.tracked.discard(key)
+        for kept in (self.seen, self.values, self._texts):
+            kept.pop(key, None)
 
 
 class PollStage:
@@ -198,6 +238,11 @@ class PollStage:
         viewer = Viewer(self, user)
         assert "subscribe" in await viewer.come(**subscribe)
         return viewer
+
+    @property
+    def poller(self) -> Poller:
+        """That of the channel, while anybody is there."""
+        return self.channel._kind._pollers[CHANNEL]
 
     @property
     def kept(self) -> list[str]:

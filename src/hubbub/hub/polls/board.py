@@ -60,8 +60,10 @@ class Key:
         message = self._messages.get(form)
         if message is None:
             assert self.newest is not None
-            before = self._before if follows else None
-            told = delta_publication(codec, self.newest, before) if deltas else codec.publication(self.newest)
+            if deltas and not self.newest.removed:
+                told = delta_publication(codec, self.newest, self._before if follows else None)
+            else:
+                told = codec.publication(self.newest)
             message = self._messages[form] = codec.encode(Reply(push=Push(channel=self._channel, pub=told)))
         return message
 

@@ -15,9 +15,8 @@ from msgspec import Raw, Struct
 from hubbub.errors import UsageError
 from hubbub.hub.dependencies import SessionInfo
 from hubbub.hub.handlers import Handler
-from hubbub.protocol.publication import Json, Publication, encode, one_line
+from hubbub.protocol.publication import NO_DATA, Publication, encode, one_line
 
-_NOTHING = Json("")
 _NOBODY = SessionInfo("", "", None, None, "", "", 0.0)
 _THREADS = 32
 """Calls of one backend at the same time; the polls of more channels wait for each other."""
@@ -97,7 +96,7 @@ def _polled(returned: Any) -> Iterable[Polled]:
 
 def value_of(key: str, data: str | bytes, version: int, *, removed: bool = False) -> Publication:
     """A value as its trackers are told of it."""
-    return Publication(_NOTHING if removed else data, key=key, version=0 if removed else version, removed=removed)
+    return Publication(NO_DATA if removed else data, key=key, version=0 if removed else version, removed=removed)
 
 
 class _Item(Struct, omit_defaults=True):

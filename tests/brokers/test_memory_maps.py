@@ -1,0 +1,107 @@
+"""The maps of the embedded broker: the contract, and what they cost."""
+
+import asyncio
+import gc
+import weakref
+
+import pytest
+from tests.brokers.maps_contract import STREAMED, Board, MapsContract
+from tests.clock import Clock, TravellingLoop
+
+from hubbub import Publication
+from hubbub.brokers.maps import MapRetention
+from hubbub.brokers.memory import MemoryBroker
+from hubbub.protocol.publication import Event
+
+
+class TestMemoryMaps(MapsContract):
+    def make_broker(self) -> MemoryBroker:
+        return MemoryBroker(clock=asyncio.get_running_loop().time)
+
+
+def timers() -> int:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, TravellingLoop)
+    return loop.timers()
+
+
+async def started() -> MemoryBroker:
+    broker = MemoryBroker(clock=asyncio.get_running_loop().time)
+    await broker.start(lambda channel, event: None)
+    return broker
+
+
+def test_a_change_is_in_the_state_and_delivered_in_one_step(clock: Clock) -> None:
+    """Without a turn of the event loop: a change that nothing can come between."""
+
+    async def scenario() -> None:
+        broker = MemoryBroker()
+        seen: list[Event] = []
+        await broker.start(lambda channel, event: seen.append(event))
+        changing = broker.put_entry("board", Publication("x", key="a"), STREAMED)
+        with pytest.raises(StopIteration) as ended:
+            changing.send(None)
+        assert ended.value.value.position.offset == 1
+        assert [event.offset for event in seen if isinstance(event, Publication)] == [1]
+
+    clock.run(scenario())
+
+
+def test_ten_thousand_entries_wait_for_their_end_with_one_timer(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = await started()
+        boards = [Board(broker, MapRetention(10.0), f"board:{number}") for number in range(100)]
+        for board in boards:
+            for number in range(100):
+                await board.put(f"{number}")
+        assert timers() == 1
+        assert len(broker._looks) == len(boards), "and one place in the heap for each map"
+        await asyncio.sleep(11)
+        assert timers() == 0
+        assert broker._looks == []
+        assert broker._maps == {}, "a map without entries and without a position is nothing"
+
+    clock.run(scenario())
+
+
+def test_a_busy_key_does_not_pile_up_what_waits_for_its_end(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = await started()
+        board = Board(broker, MapRetention(10.0, 5, 60.0, 60.0))
+        for _ in range(2000):
+            await board.put("cursor")
+            await asyncio.sleep(0.05)
+            assert len(broker._looks) <= 2
+        assert list(await board.state()) == ["cursor"]
+
+    clock.run(scenario())
+
+
+def test_a_stopped_broker_waits_for_nothing_and_keeps_nothing(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = await started()
+        await Board(broker, MapRetention(10.0)).put("a")
+        await broker.stop()
+        assert timers() == 0
+        assert broker._maps == {}
+
+    clock.run(scenario())
+
+
+def test_what_an_entry_was_before_is_let_go(clock: Clock) -> None:
+    class Data(str):
+        """Text that can be watched."""
+
+    async def scenario() -> None:
+        broker = await started()
+        board = Board(broker, MapRetention(stream=1))
+        watched = []
+        for number in range(5):
+            data = Data(number)
+            watched.append(weakref.ref(data))
+            await board.put("a", data)
+            del data
+        gc.collect()
+        assert [one() for one in watched] == [None, None, None, None, "4"]
+
+    clock.run(scenario())
