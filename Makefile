@@ -3,13 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 HOST ?= 127.0.0.1
 PORT ?= 8000
+# Where there is no npm, the tests of the JavaScript SDK skip by name.
+WEB := $(if $(shell command -v npm),web/node_modules/.package-lock.json)
 
-.PHONY: serve test lint types bench autobahn install clean
+.PHONY: serve test lint types bench autobahn conformance install clean
 
 serve: .venv/installed   ## the seven systems and the playground on http://127.0.0.1:8000
 	$(BIN)/hubbub serve --host $(HOST) --port $(PORT)
 
-test: .venv/installed    ## the whole suite; what needs Chromium or Python 2.7 skips by name where that is missing
+test: .venv/installed $(WEB)  ## the whole suite; what needs Chromium or Node skips by name where that is missing
 	scripts/test
 
 lint: .venv/installed
@@ -24,7 +26,10 @@ bench: .venv/bench       ## compare side by side; writes benchmarks/results/
 autobahn: .venv/installed
 	scripts/autobahn
 
-install: .venv/installed
+conformance: .venv/installed  ## other people's suites, as far as a package index has them
+	scripts/conformance
+
+install: .venv/installed $(WEB)
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -34,9 +39,13 @@ install: .venv/installed
 	$(BIN)/pip install --quiet -c constraints.txt -e . --group dev
 	@touch $@
 
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	npm ci --prefix web --loglevel=error
+	@touch $@
+
 .venv/bench: .venv/installed
 	$(BIN)/pip install --quiet -c constraints.txt --group bench
 	@touch $@
 
 clean:
-	rm -rf .venv reports .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv web/node_modules reports .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,10 +1,11 @@
-"""Uses the playground at a URL for a few seconds and draws it, from its top to the end of the chat, as a PNG."""
+"""Uses the playground at a URL for some seconds and draws it: from its top to the end of the chat, and its room."""
 
 import shutil
 import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
@@ -59,8 +60,33 @@ def use(page: Page) -> None:
     page.mouse.move(0, 0)
 
 
-def main(url: str, target: str) -> None:
-    """Writes the picture of the playground at ``url`` to the file ``target``."""
+def tell(page: Page, name: str, text: str) -> None:
+    """As ``say``, for a member of the channel room."""
+    window(page, name).get_by_label("Message").fill(text)
+    window(page, name).get_by_label("Message").press("Enter")
+    expect(window(page, name).locator(".conversation .text").last).to_have_text(text)
+
+
+def use_room(page: Page) -> None:
+    """A moment of the channel room: who was cut off is back, and has what it missed."""
+    connect(page, "Server-Sent Events")
+    connect(page, "Plain WebSocket")
+    window(page, "Plain WebSocket").get_by_label("Message").fill("First, and without an SDK.")
+    window(page, "Plain WebSocket").get_by_label("Message").press("Enter")
+    window(page, "Frank").get_by_label("Transport").select_option("http_stream")
+    connect(page, "Frank")
+    tell(page, "Frank", "Is the train in the tunnel yet?")
+    connect(page, "Erin")
+    tell(page, "Erin", "Any moment now.")
+    window(page, "Erin").get_by_role("button", name="Cut the line").click()
+    expect(window(page, "Erin").locator(".recovered")).to_have_count(3, timeout=15_000)
+    tell(page, "Erin", "Back, and I have read it all.")
+    page.evaluate("document.activeElement.blur()")
+    page.mouse.move(0, 0)
+
+
+def main(url: str, folder: str) -> None:
+    """Writes the pictures of the playground at ``url`` into ``folder``."""
     wait_until_served(url)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS)
@@ -70,7 +96,9 @@ def main(url: str, target: str) -> None:
         use(page)
         end = page.evaluate("document.querySelector('#chat').getBoundingClientRect().bottom + scrollY") + 10
         clip = {"x": 0, "y": 0, "width": WIDTH, "height": end}
-        page.screenshot(path=target, full_page=True, clip=clip)
+        page.screenshot(path=Path(folder, "playground.png"), full_page=True, clip=clip)
+        use_room(page)
+        page.locator("#channel-room").screenshot(path=Path(folder, "channel-room.png"))
         browser.close()
 
 

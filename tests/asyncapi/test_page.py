@@ -58,7 +58,7 @@ def shown() -> Reading:
         "lines.count Clients call with no data Answer integer",
         "echo Clients call with anything Answer anything",
         "WebSocket, JSON wss://hub.example/rt/connection/websocket",
-        "Further commands go to /rt/emulation.",
+        "Further commands go to /rt/emulation .",
         "JWT The token of the connect command.",
         'Floor Where in the building. "ground" or "roof"',
     ],

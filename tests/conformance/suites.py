@@ -1,9 +1,11 @@
 """The suites: where each comes from, the app that it wants on port 8000, and how it is run."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -45,6 +47,7 @@ class Suite(ABC):
         Raises:
             Unavailable: that cannot be got here.
         """
+        (REPORTS / f"{self.name}.log").unlink(missing_ok=True)
         self.folder = self.fetch() if self._given is None else self._given.resolve()
         if not self.folder.is_dir():
             raise Unavailable(f"{self.folder} is no folder")
@@ -72,13 +75,19 @@ class Suite(ABC):
         """Runs a command, within the time limit; gives why it did not end by itself."""
         own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
         with (REPORTS / f"{self.name}.log").open("ab") as log:
+            # A session of its own, to end all of it: npx starts others, and waits for them.
+            process = subprocess.Popen(
+                list(map(str, command)), cwd=cwd, env=own | variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
             try:
-                subprocess.run(
-                    list(map(str, command)), cwd=cwd, env=own | variables, stdin=subprocess.DEVNULL, stdout=log,
-                    stderr=log, timeout=self.limit, check=False,
-                )  # fmt: skip
+                process.wait(self.limit)
             except subprocess.TimeoutExpired:
                 return f"it was not done after {self.limit:.0f} s"
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         return ""
 
 

@@ -312,7 +312,7 @@ def test_nothing_is_asked_of_another_origin(open_page: Callable[..., Watched], s
 
 def test_no_file_of_the_page_names_an_external_address() -> None:
     files = [file for file in CONSOLE.iterdir() if file.suffix in (".html", ".css", ".js", ".svg")]
-    assert len(files) == 11
+    assert len(files) == 13
     for file in files:
         text = file.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert not re.findall(r"(?:https?:)?//[\w.-]+\.\w+", text), file.name

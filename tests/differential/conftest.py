@@ -1,50 +1,59 @@
-"""Our server under the configurations of the reference: started once for each, and fresh."""
+"""Our server plays the script, once for all tests that look at it."""
 
+import asyncio
+import json
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 import pytest
 
-from .record import BACKEND_PORT, configuration, free_port
+from .compare import Difference, compare
+from .record import RECORDING, configuration, free_port, record
+from .scenario import Scenario
+from .script import LANES
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="session")
-def backend_port() -> int:
-    """Where the tests serve the backend of shared polls."""
-    return free_port()
+def differences(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[Difference]]:
+    """What ours shows otherwise than the reference, for each scenario that a test looks at.
 
-
-@pytest.fixture(scope="session")
-def hubbub_url(backend_port: int) -> Iterator[Callable[[str], str]]:
-    """Gives the base URL of our server for a configuration, started fresh at the first call for each.
-
-    A server must be fresh, since epochs, offsets and histories of the channels are part of what is compared.
+    Each lane has a fresh server, since epochs, offsets and histories of the channels are part of what is compared.
     """
-    urls: dict[str, str] = {}
-    servers: list[subprocess.Popen[bytes]] = []
-    with tempfile.TemporaryDirectory() as folder:
+    looked_at = [getattr(item, "callspec", None) for item in request.session.items if "differences" in _needs(item)]
+    names = {of_test.params["scenario"].name for of_test in looked_at if of_test}
+    all_of_them = None in looked_at
+    lanes = [[scenario for scenario in lane if all_of_them or scenario.name in names] for lane in LANES]
+    return asyncio.run(_play([lane for lane in lanes if lane], tmp_path_factory.mktemp("differential")))
 
-        def start(name: str) -> str:
-            if name not in urls:
-                file = Path(folder) / f"{name}.json"
-                file.write_text(configuration(name).read_text().replace(f":{BACKEND_PORT}/", f":{backend_port}/"))
-                port = free_port()
-                servers.append(launch(file, port))
-                urls[name] = f"http://127.0.0.1:{port}"
-            return urls[name]
 
-        yield start
-        for server in servers:
-            server.terminate()
-        for server in servers:
-            server.wait(10)
+def _needs(item: pytest.Item) -> Sequence[str]:
+    return getattr(item, "fixturenames", ())
+
+
+async def _play(lanes: Sequence[Sequence[Scenario]], folder: Path) -> dict[str, list[Difference]]:
+    recorded = json.loads(RECORDING.read_text())
+    played = await asyncio.gather(*(_lane(lane, folder) for lane in lanes))
+    return {name: compare(recorded[name], steps) for lane in played for name, steps in lane.items()}
+
+
+async def _lane(scenarios: Sequence[Scenario], folder: Path) -> dict[str, list[dict[str, object]]]:
+    port, backend_port = free_port(), free_port()
+    file = folder / f"{port}.json"
+    file.write_text(configuration(scenarios[0].configuration, backend_port))
+    server = await asyncio.to_thread(launch, file, port)
+    try:
+        return await record(f"http://127.0.0.1:{port}", scenarios, backend_port)
+    finally:
+        server.terminate()
+        server.wait(10)
 
 
 def launch(file: Path, port: int) -> subprocess.Popen[bytes]:

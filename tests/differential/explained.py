@@ -20,7 +20,7 @@ HTTP = (
     ),
     Explanation(
         "ours are marked as plain text, which browsers do not take for anything else",
-        ("handshake: *", "API *", "timers: *"),
+        ("handshake: *", "API *", "streams by HTTP: uni_websocket by GET"),
         ("*.headers.x-content-type-options",),
         recorded="nosniff",
         ours=ABSENT,
@@ -161,6 +161,12 @@ SESSIONS = (
         ("uni_ws: subprotocol",),
     ),
     Explanation(
+        "who is sent its end as a push is sent that of a broken first message too",
+        ("uni_ws: broken first message", "uni_ws: empty first message"),
+        ("*.messages",),
+        recorded=ABSENT,
+    ),
+    Explanation(
         "what is wrong with the connect is told by the close code, which pages can read, unlike a status",
         ("uni_ws: broken query",),
     ),
@@ -224,7 +230,7 @@ CHANNELS = (
     ),
     Explanation(
         "the error says what is wrong with the filter",
-        ("tags filter: *",),
+        ("tags filter: *", "map refused: broken filter"),
         ("*.error.message",),
         recorded='"bad request"',
         ours='"bad request: *',
@@ -232,6 +238,20 @@ CHANNELS = (
     Explanation(
         "a filter is kept, and what it leaves out is no base for deltas; the reference forgets it",
         ("tags filter: with delta",),
+        ("*.delta", "*.data", "*.messages"),
+    ),
+    Explanation(
+        "those with deltas are told the epoch with the first publication too, as the reference does for Protobuf alone",
+        (
+            "delta: *",
+            "http_stream: delta",
+            "sse: delta",
+            "timers: token for any channel",
+            "map: delta",
+            "tags filter: with delta",
+        ),
+        ("*.epoch",),
+        recorded=ABSENT,
     ),
     Explanation(
         "delta=True allows deltas and makes them, whoever publishes, and for all who asked for them",
@@ -293,6 +313,15 @@ API = (
         ("step[2].http.body.error.code", "step[2].http.body.error.message"),
     ),
     Explanation(
+        "as above, and before it is known whether the user is there",
+        ("API calling: transport errors: 100",),
+    ),
+    Explanation(
+        "what is published to a map has a key; the reference says that it was, and forgets it",
+        ("API broadcast",),
+        ("step[1].http.body.result.responses[3].*",),
+    ),
+    Explanation(
         "what was missed since recover_since is sent, behind the subscribe push",
         ("API subscribe: recover_since",),
         ("step[6].messages.a[1]",),
@@ -343,4 +372,62 @@ API = (
     ),
 )
 
-EXPLAINED = (*HTTP, *JSON, *SESSIONS, *CHANNELS, *API)
+MAPS = (
+    Explanation(
+        "deltas of an unknown kind are refused as for streams",
+        ("map refused: unknown delta",),
+    ),
+    Explanation(
+        "a position that is not reached yet cannot be recovered from",
+        ("map recovery",),
+        ("step[10].messages.a[0].subscribe", "step[10].messages.a[0].error"),
+    ),
+    Explanation(
+        "the reference fails with an internal error, and ours goes on",
+        ("map: unsubscribe between pages",),
+    ),
+    Explanation(
+        "a map without a stream takes versions too; the reference fails with an internal error",
+        ("map API: ephemeral",),
+        ("step[4].http.body.*", "step[5].http.body.*"),
+    ),
+    Explanation(
+        "who leaves is told nothing more of the channel, not even that its own entry is gone",
+        ("map publish: key of the client",),
+        ("step[10].messages.b*",),
+    ),
+    Explanation(
+        "the data of a removed entry is null, which SDKs can read; an empty text is no JSON",
+        ("map: delta",),
+        ("step[7].messages.a[0].push.pub.data", "step[10].messages.a[0].subscribe.publications[3].data"),
+        ours='"null"',
+    ),
+    Explanation(
+        "data is answered as it was published; the reference takes the spaces out",
+        ("map API: state and stream",),
+        ("*.entries[0].data",),
+        recorded='{"v":1}',
+        ours='{"v": 1}',
+    ),
+    Explanation(
+        "entries do not have the time of their publication",
+        ("map API: *",),
+        ("*.entries[*].time",),
+        ours=ABSENT,
+    ),
+)
+
+POLLS = (
+    Explanation(
+        "a channel that is not declared is unknown, whatever it is asked for",
+        ("poll subscribe: unknown namespace",),
+        ("*.error.code", "*.error.message"),
+    ),
+    Explanation(
+        "keys that are tracked at once are asked for at once",
+        ("poll versioned: first data, changes, removal",),
+        ("step[5].backend.items",),
+    ),
+)
+
+EXPLAINED = (*HTTP, *JSON, *SESSIONS, *CHANNELS, *API, *MAPS, *POLLS)

@@ -1,6 +1,6 @@
 """Records the answers of the reference server: ``python -m tests.differential.record <url or path of the binary>``.
 
-With a path, the server is started once per configuration, each from ``reference-<configuration>.json``, on free ports.
+With a path, the server is started once per lane, with ``reference-<configuration>.json``, on free ports.
 With a URL, only the scenarios of ``--configuration`` are played, and those of others stay as they were recorded.
 """
 
@@ -11,7 +11,7 @@ import json
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ import httpx
 from .backend import PollBackend
 from .normalise import transcript
 from .runner import play
-from .script import SCENARIOS
+from .scenario import Scenario
+from .script import LANES, SCENARIOS
 
 HERE = Path(__file__).parent
 RECORDING = HERE / "recording.json"
@@ -28,9 +29,10 @@ BACKEND_PORT = 3010
 """The port of the backend in the configurations as they are written down."""
 
 
-def configuration(name: str) -> Path:
-    """The file that the reference is started with."""
-    return HERE / ("reference.json" if name == "main" else f"reference-{name}.json")
+def configuration(name: str, backend_port: int = BACKEND_PORT) -> str:
+    """What the reference is started with."""
+    file = HERE / ("reference.json" if name == "main" else f"reference-{name}.json")
+    return file.read_text().replace(f":{BACKEND_PORT}/", f":{backend_port}/")
 
 
 def free_port() -> int:
@@ -43,10 +45,9 @@ def free_port() -> int:
 def reference(binary: str, name: str, backend_port: int) -> Iterator[str]:
     """The URL of a reference server that has just been started."""
     port = free_port()
-    text = configuration(name).read_text().replace(f":{BACKEND_PORT}/", f":{backend_port}/")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.json"
-        file.write_text(text)
+        file.write_text(configuration(name, backend_port))
         log = (Path(folder) / "log").open("w")
         command = [binary, "--config", str(file), "--http_server.port", str(port), "--http_server.address", "127.0.0.1"]
         server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
@@ -70,16 +71,14 @@ def _await_answer(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
             raise RuntimeError(f"the reference did not start:\n{log.read_text()}") from silent
 
 
-async def record(url: str, name: str, backend_port: int, only: str = "") -> dict[str, list[dict[str, Any]]]:
-    """The transcripts of every scenario of that configuration."""
+async def record(url: str, scenarios: Sequence[Scenario], backend_port: int) -> dict[str, list[dict[str, Any]]]:
+    """The transcripts of these scenarios."""
     backend = PollBackend()
     await backend.start(backend_port)
-    recorded = {}
-    for scenario in SCENARIOS:
-        if scenario.configuration == name and only in scenario.name:
-            recorded[scenario.name] = transcript(await play(scenario, url, backend))
-    await backend.stop()
-    return recorded
+    try:
+        return {scenario.name: transcript(await play(scenario, url, backend)) for scenario in scenarios}
+    finally:
+        await backend.stop()
 
 
 def main() -> None:
@@ -90,14 +89,16 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RECORDING)
     options = parser.parse_args()
     recording = json.loads(options.output.read_text()) if options.output.exists() else {}
-    if options.reference.startswith("http"):
-        fresh = asyncio.run(record(options.reference, options.configuration, BACKEND_PORT, options.only))
-    else:
-        fresh = {}
-        for name in sorted({scenario.configuration for scenario in SCENARIOS}):
+    lanes = [[scenario for scenario in lane if options.only in scenario.name] for lane in LANES]
+    fresh = {}
+    for lane in filter(None, lanes):
+        name = lane[0].configuration
+        if not options.reference.startswith("http"):
             port = free_port()
             with reference(options.reference, name, port) as url:
-                fresh.update(asyncio.run(record(url, name, port, options.only)))
+                fresh.update(asyncio.run(record(url, lane, port)))
+        elif name == options.configuration:
+            fresh.update(asyncio.run(record(options.reference, lane, BACKEND_PORT)))
     recording.update(fresh)
     kept = {scenario.name: recording[scenario.name] for scenario in SCENARIOS if scenario.name in recording}
     options.output.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")

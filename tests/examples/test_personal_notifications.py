@@ -42,5 +42,6 @@ def test_who_was_away_gets_it_when_it_comes_back(serve: Serve) -> None:
 def test_a_token_that_somebody_made_up_is_refused(serve: Serve) -> None:
     port = serve(load("personal_notifications"))
     header, _, signature = login(port, "anna").split(".")
-    with pytest.raises(ConnectionClosed, match=r"3500.*invalid token"), Session(port, token=f"{header}.e30.{signature}"):
+    forged = Session(port, token=f"{header}.e30.{signature}")
+    with pytest.raises(ConnectionClosed, match=r"3500.*invalid token"), forged:
         pass

@@ -9,7 +9,16 @@ from tests.examples.conftest import EXAMPLES
 
 from hubbub.console.site import SYSTEMS
 
-CHANNELS = ("jwt_auth", "personal_notifications", "presence", "recovery", "rpc", "typed_channels")
+CHANNELS = (
+    "jwt_auth",
+    "live_cursors",
+    "personal_notifications",
+    "presence",
+    "recovery",
+    "rpc",
+    "shared_prices",
+    "typed_channels",
+)
 SERVERS = sorted(EXAMPLES.glob("*.py"))
 CLIENTS = sorted((EXAMPLES / "clients").glob("*.py"))
 

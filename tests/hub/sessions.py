@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.clock import ticks
 from tests.hub.connections import connected
 from tests.hub.fakes import FakeTransport
 
-from hubbub import Auth, Grant, Identity, Settings
+from hubbub import Auth, Grant, Identity, Member, Position, Publication, Settings
 from hubbub.brokers.memory import MemoryBroker
 from hubbub.channels import Pattern, check_rules
 from hubbub.hub.declaration import Declaration
@@ -20,6 +20,7 @@ from hubbub.hub.kinds.stream import STREAM
 from hubbub.hub.registry import Registry
 from hubbub.hub.session import Link, Session
 from hubbub.protocol.codecs import JSON, PROTOBUF, UNIDIRECTIONAL
+from hubbub.protocol.publication import Presence
 
 WEBSOCKET = Link("websocket", JSON)
 BINARY = Link("websocket", PROTOBUF)
@@ -54,6 +55,35 @@ class Names(Auth):
         if isinstance(known, Exception):
             raise known
         return known
+
+
+class SlowBroker(MemoryBroker):
+    """A broker that takes its time for everything but publishing: it asks somebody far away."""
+
+    delay = 1.0
+
+    async def subscribe(self, channel: str) -> None:
+        await asyncio.sleep(self.delay)
+        await super().subscribe(channel)
+
+    async def history(
+        self, channel: str, since: Position | None = None, limit: int | None = None, *, reverse: bool = False
+    ) -> tuple[Sequence[Publication], Position]:
+        found = await super().history(channel, since, limit, reverse=reverse)
+        await asyncio.sleep(self.delay)
+        return found
+
+    async def enter(self, channel: str, member: Member) -> None:
+        await asyncio.sleep(self.delay)
+        await super().enter(channel, member)
+
+    async def exit(self, channel: str, client: str) -> None:
+        await asyncio.sleep(self.delay)
+        await super().exit(channel, client)
+
+    async def announce(self, channel: str, presence: Presence) -> None:
+        await asyncio.sleep(self.delay)
+        await super().announce(channel, presence)
 
 
 class Guest:

@@ -21,7 +21,7 @@ _SERVERS = (
         "ws",
         "/connection/websocket",
         "WebSocket, JSON",
-        "One-way, for clients that only listen: {base}/connection/uni_websocket.",
+        "One-way, for clients that only listen: `{base}/connection/uni_websocket`.",
     ),
     (
         "websocket_protobuf",
@@ -36,15 +36,15 @@ _SERVERS = (
         "/connection/http_stream",
         "HTTP streaming",
         "POST the first command, and read lines of JSON, or Protobuf for `application/octet-stream`. Further commands "
-        "go to {base}/emulation. One-way: {base}/connection/uni_http_stream.",
+        "go to `{base}/emulation`. One-way: `{base}/connection/uni_http_stream`.",
     ),
     (
         "sse",
         "http",
         "/connection/sse",
         "Server-Sent Events",
-        "GET with the first command in `cf_connect`, or POST it. Further commands go to {base}/emulation. One-way: "
-        "{base}/connection/uni_sse.",
+        "GET with the first command in `cf_connect`, or POST it. Further commands go to `{base}/emulation`. One-way: "
+        "`{base}/connection/uni_sse`.",
     ),
 )
 

@@ -1,7 +1,9 @@
 // A member of the room by the Centrifuge SDK: who is here, what is said, and what a cut connection comes back to.
 
+import { Conversation } from "./conversation.js";
 import { Line } from "./line.js";
-import { Log, anyCode, cloneTemplate, describePayload, explain, labelField, make, nameButton } from "./parts.js";
+import { anyCode, cloneTemplate, describePayload, explain, labelField, nameButton } from "./parts.js";
+import { People } from "./people.js";
 import { ConnectionWindow } from "./socket.js";
 
 const HISTORY = 20; // messages that are asked for on the first join
@@ -9,85 +11,6 @@ const CUT_SECONDS = 4;
 const TOO_LONG = 600;
 const SHOWN_CHARACTERS = 2000; // a longer frame is shown as an excerpt
 const RECONNECT_DELAYS = { minReconnectDelay: 200, maxReconnectDelay: 1000 }; // milliseconds
-const NAMES = { websocket: "WebSocket", http_stream: "HTTP stream", sse: "SSE", uni_sse: "SSE, one way" };
-
-const pageUrl = (path) => new URL(path, document.baseURI).href;
-
-/** Who is in the room: a snapshot, kept fresh by joins and leaves. */
-class People {
-  constructor(root, owner) {
-    this.list = root.querySelector(".people");
-    this.counter = root.querySelector(".people-count");
-    this.list.setAttribute("aria-label", `Who ${owner} sees here`);
-    this.clear();
-  }
-
-  /** Nobody is known: neither the snapshot nor an event has come. */
-  clear() {
-    this.present = new Map();
-    this.gone = new Set(); // a leave may come before the snapshot that does not know it yet
-    this.list.replaceChildren();
-    this.counter.textContent = "–";
-  }
-
-  snapshot(clients, own) {
-    this.own = own;
-    for (const info of Object.values(clients)) if (!this.gone.has(info.client)) this.present.set(info.client, info);
-    this.show();
-  }
-
-  join(info) {
-    this.present.set(info.client, info);
-    this.show();
-  }
-
-  leave(info) {
-    this.gone.add(info.client);
-    this.present.delete(info.client);
-    this.show();
-  }
-
-  show() {
-    const entries = [...this.present.values()].map(({ client, user, connInfo }) => {
-      const entry = make("li");
-      const transport = connInfo?.transport;
-      entry.append(make("b", "", user), ` ${NAMES[transport] ?? transport}`, client === this.own ? " (you)" : "");
-      return entry;
-    });
-    this.list.replaceChildren(...entries);
-    this.counter.textContent = this.present.size;
-  }
-}
-
-const TAGS = { history: "history", recovered: "recovered" };
-
-/** What was said, with the offset of each message in the history of the room. */
-class Conversation extends Log {
-  /** `kind` is live, history or recovered. */
-  say(kind, { offset, info, data }, { own = false, before = null } = {}) {
-    const entry = make("li", own ? `${kind} own` : kind);
-    entry.dataset.offset = offset;
-    const words = make("span", "words");
-    words.append(make("b", info ? "who" : "who nobody", info ? info.user : "No SDK"), " ");
-    words.append(make("span", "text", describePayload(String(data?.text ?? JSON.stringify(data)))));
-    if (TAGS[kind]) words.append(" ", make("span", "tag", TAGS[kind]));
-    entry.append(make("span", "offset", `#${offset}`), words);
-    this.append(entry, before);
-  }
-
-  /** An entry about the connection; `retell` changes it. */
-  tell(text, tone = "calm") {
-    const entry = make("li", "event", text);
-    entry.dataset.tone = tone;
-    this.append(entry);
-    return entry;
-  }
-
-  retell(entry, text, tone = "calm") {
-    this.change(() => (entry.textContent = text));
-    entry.dataset.tone = tone;
-  }
-}
 
 const counted = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
@@ -149,7 +72,7 @@ export class MemberWindow extends ConnectionWindow {
     const sdk = (this.sdk = new Centrifuge([{ transport: this.transportInput.value, endpoint: this.address }], {
       ...line.options,
       ...RECONNECT_DELAYS,
-      emulationEndpoint: pageUrl("emulation"),
+      emulationEndpoint: new URL("emulation", document.baseURI).href,
       data: { name: this.nameInput.value },
     }));
     // With a position of an earlier connection, even one over another transport, it gets what it has missed since.
@@ -157,7 +80,7 @@ export class MemberWindow extends ConnectionWindow {
     this.listen(sdk, "connecting", ({ code, reason }) => this.onConnecting(code, reason));
     this.listen(sdk, "connected", ({ client, transport }) => {
       this.log.add("note", `Connected over ${transport} as ${client}`);
-      this.id = client;
+      this.id = this.people.own = client;
     });
     this.listen(sdk, "error", ({ error }) => this.log.add("note", `No connection: ${error.message} (${error.code})`));
     this.listen(sdk, "disconnected", ({ code, reason }) => this.onDisconnected(code, reason));
@@ -251,7 +174,7 @@ export class MemberWindow extends ConnectionWindow {
     const { sdk, channel } = this;
     try {
       const { clients } = await sdk.presence(channel);
-      if (this.sdk === sdk) this.people.snapshot(clients, this.id);
+      if (this.sdk === sdk) this.people.snapshot(clients);
     } catch (error) {
       this.log.add("note", `Who is here is not known: ${error.message} (${error.code})`);
     }
@@ -299,7 +222,7 @@ export class MemberWindow extends ConnectionWindow {
     line.cut();
     this.lostAt = performance.now();
     this.setState("cut"); // the SDK hears of it, by some transports a moment later
-    this.host.dispatchEvent(new CustomEvent("linecut", { bubbles: true, detail: { name: this.name } }));
+    this.host.dispatchEvent(new CustomEvent("linecut", { bubbles: true, detail: { name: this.nameInput.value } }));
     for (let left = CUT_SECONDS; left > 0 && this.line === line && this.state === "cut"; left--) {
       this.host.querySelector(".state-text").textContent = `Cut off, back in ${left} s`;
       await new Promise((resolve) => setTimeout(resolve, 1000));

@@ -49,8 +49,12 @@ export class Log {
     this.box = box;
     this.list = box.querySelector("ol");
     box.setAttribute("aria-label", label);
-    this.follows = true; // a reader who has scrolled up stays where they are
-    box.addEventListener("scroll", () => (this.follows = box.scrollHeight - box.scrollTop - box.clientHeight < 32));
+    this.follows = true; // the end; until a reader scrolls up
+    this.top = 0;
+    box.addEventListener("scroll", () => {
+      if (box.scrollHeight - box.scrollTop - box.clientHeight < 32) this.follows = true;
+      else if (box.scrollTop < this.top) this.follows = false;
+    });
     new ResizeObserver(() => this.change(() => {})).observe(box);
   }
 
@@ -65,7 +69,9 @@ export class Log {
   /** Does what may change the height, and shows the end again if that was shown. */
   change(act) {
     act();
-    if (this.follows) this.box.scrollTop = this.box.scrollHeight;
+    if (!this.follows) return;
+    this.box.scrollTop = this.box.scrollHeight;
+    this.top = this.box.scrollTop;
   }
 
   clear() {

@@ -235,7 +235,7 @@ UNI_REQUESTS = {
 }
 
 UNI = [
-    Scenario(f"{transport}: {name}", (Open("a", transport, body),))
+    Scenario(f"{transport}: {name}", (Open("a", transport, body, wait={"a": 1 + name.endswith("join")}),))
     for transport in ("uni_http_stream", "uni_sse", "uni_ws")
     for name, body in UNI_REQUESTS.items()
     if not (transport == "uni_ws" and body == "null")

@@ -176,14 +176,14 @@ class BackendSource(Source):
     def _post(self, connection: HTTPConnection, body: bytes) -> bytes:
         by = time.monotonic() + self._timeout
         connection.request("POST", self._target, body, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        if response.status != 200:
-            raise ConnectionError(f"the backend answered {response.status} {response.reason}")
-        answer = bytearray()
-        while part := response.read1(65536):  # by parts, or one byte now and then would keep it for ever
-            answer += part
-            if time.monotonic() > by or len(answer) > _MAX_ANSWER:
-                raise ConnectionError("the backend's answer takes too long, or is too long")
+        with connection.getresponse() as response:
+            if response.status != 200:
+                raise ConnectionError(f"the backend answered {response.status} {response.reason}")
+            answer = bytearray()
+            while part := response.read1(65536):  # by parts, or one byte now and then would keep it for ever
+                answer += part
+                if time.monotonic() > by or len(answer) > _MAX_ANSWER:
+                    raise ConnectionError("the backend's answer takes too long, or is too long")
         return bytes(answer)
 
 
