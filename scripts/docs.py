@@ -39,6 +39,8 @@ API: dict[str, tuple[str, ...]] = {
         "router",
         "api",
         "channel",
+        "map_channel",
+        "poll_channel",
         "rpc",
         "on_connect",
         "subscribe",
@@ -60,6 +62,7 @@ API: dict[str, tuple[str, ...]] = {
     "Publication": ("data", "offset", "epoch", "publisher", "tags", "key", "removed"),
     "Member": ("user", "client", "info", "channel_info"),
     "Position": ("offset", "epoch"),
+    "Polled": (),
     "Settings": ("load", "detection_bound"),
     "HubbubError": (),
     "UsageError": (),
@@ -454,7 +457,8 @@ def api_page() -> str:
         if inspect.isfunction(thing):
             lines += [f"## `{name}`", "", markdown(thing.__doc__ or ""), ""]
             continue
-        body = body_of(thing)
+        own = [kind for kind in thing.__mro__ if kind.__module__.startswith("hubbub.")]
+        body = [node for kind in own for node in body_of(kind)]
         docs = attribute_docs(body)
         lines += [f"## `{name}`", "", *([UNSAID[name], ""] if name in UNSAID else []), markdown(thing.__doc__), ""]
         for member in members:

@@ -115,10 +115,23 @@ def test_the_docstring_of_on_subscribe_describes_the_channel(document: dict[str,
 
 def test_rules_are_told_and_who_may_do_what(document: dict[str, Any]) -> None:
     rules = document["channels"]["chat_floor_room"]["x-hubbub-rules"]
+    assert rules["type"] == "stream"
     assert (rules["history"], rules["ttl"], rules["presence"], rules["join_leave"]) == (100, 3600.0, True, "force")
     assert (rules["may_subscribe"], rules["may_publish"]) == ("handler", "handler")
     assert (rules["may_see_presence"], rules["may_read_history"]) == ("subscribers", "nobody")
     assert document["channels"]["news"]["x-hubbub-rules"]["may_subscribe"] == "everyone"
+
+
+def test_maps_and_polled_channels_tell_the_rules_that_mean_something_for_them() -> None:
+    hub = Hub()
+    hub.map_channel("board", mode="persistent", may_remove="users").on_publish(lambda key, data: None)
+    hub.poll_channel("prices", every="5s", secret="x" * 32, backend="http://prices.example", may_subscribe="users")
+    board, prices = (channel["x-hubbub-rules"] for channel in described(hub)["channels"].values())
+    assert (board["type"], board["mode"], board["may_remove"], board["may_publish"]) == (
+        *("map", "persistent", "users", "handler"),
+    )
+    assert (prices["type"], prices["every"], prices["may_subscribe"]) == ("shared_poll", 5.0, "users")
+    assert "history" not in {**board, **prices}
 
 
 def test_names_that_become_the_same_key_are_told_apart() -> None:

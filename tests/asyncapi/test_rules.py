@@ -30,6 +30,20 @@ def test_what_is_for_all_is_told_from_what_is_asked_for() -> None:
     assert text_of(recovery_mode="cache") == "recovery mode: cache"
 
 
+def test_maps_and_polls_have_rules_of_their_own() -> None:
+    board = {
+        "type": "map",
+        "mode": "persistent",
+        "key_ttl": 0.0,
+        "meta_ttl": 0.0,
+        "stream_size": 100,
+        "may_remove": "users",
+    }
+    assert Reading(features(board)).text == "type: map mode: persistent"
+    prices = {"type": "shared_poll", "every": 5.0, "timeout": 5.0, "batch": 10, "versioned": True}
+    assert Reading(features(prices)).text == "type: shared_poll every: 5 s batch: 10 versioned"
+
+
 def test_who_may_do_what_is_told() -> None:
     rules = {"may_subscribe": "nobody", "may_publish": "handler", "may_see_presence": "users", "may_read": "everyone"}
     told = "May publish the app decides May see presence clients with a user May read everyone"

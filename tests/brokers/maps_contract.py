@@ -296,7 +296,8 @@ class MapsContract(ABC):
 
     def test_without_a_stream_nothing_is_numbered(self) -> None:
         async def scenario() -> None:
-            async with self.running(STREAMLESS) as [board]:
+            async with self.running(STREAMLESS, STREAMED) as [board, other]:
+                await other.put("x")
                 start = await board.position()
                 outcomes = [await board.put("a"), await board.put("b"), await board.remove("a")]
                 assert [outcome.position for outcome in outcomes] == [start] * 3
@@ -306,6 +307,8 @@ class MapsContract(ABC):
                 assert [change.offset for change in board.delivered] == [0, 0, 0]
                 await board.remove("b")
                 assert await board.position() == start, "an empty map is the same map"
+                await board.maps.clear_entries(other.name)
+                assert await board.position() == start
 
         self.run(scenario())
 

@@ -77,13 +77,57 @@ def test_a_busy_key_does_not_pile_up_what_waits_for_its_end(clock: Clock) -> Non
     clock.run(scenario())
 
 
+def test_a_map_that_comes_and_goes_leaves_nothing_that_waits(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = await started()
+        board = Board(broker, MapRetention(10.0))
+        for _ in range(50):
+            await board.put("a")
+            await board.remove("a")
+            await asyncio.sleep(0.01)
+        for _ in range(20):
+            await board.put("a")
+            await asyncio.sleep(1)
+        assert len(broker._looks) == 1
+
+    clock.run(scenario())
+
+
+def test_entries_that_expire_one_after_the_other_are_removed_together(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker(clock=clock.time)
+        removed: list[float] = []
+
+        def deliver(channel: str, event: Event) -> None:
+            assert isinstance(event, Publication)
+            if event.removed:
+                removed.append(clock.time())
+
+        await broker.start(deliver)
+        board = Board(broker, MapRetention(10.0))
+        for number in range(1000):
+            await board.put(f"{number}")
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(11)
+        assert len(removed) == 1000
+        assert len(set(removed)) <= 12, "some times in that second"
+
+    clock.run(scenario())
+
+
 def test_a_stopped_broker_waits_for_nothing_and_keeps_nothing(clock: Clock) -> None:
     async def scenario() -> None:
         broker = await started()
-        await Board(broker, MapRetention(10.0)).put("a")
+        expiring, streamed = Board(broker, MapRetention(10.0), "expiring"), Board(broker, STREAMED, "streamed")
+        await expiring.put("a")
+        before = (await streamed.put("a")).position
         await broker.stop()
         assert timers() == 0
         assert broker._maps == {}
+        await broker.start(lambda channel, event: None)
+        after = (await streamed.put("a")).position
+        assert after.offset == before.offset
+        assert after.epoch != before.epoch, "who stood there has lost it all"
 
     clock.run(scenario())
 

@@ -116,8 +116,6 @@ def test_the_identity_shows_in_the_answer_and_in_what_handlers_see(clock: Clock)
     async def scenario() -> None:
         stage = await SessionStage.open()
         seen: list[SessionInfo] = []
-        stage.method("who", lambda session: seen.append(session))
-        stage.engine.registry.methods.clear()
 
         async def who(session: SessionInfo) -> str:
             seen.append(session)
@@ -777,9 +775,12 @@ def test_data_that_the_encoding_cannot_carry_ends_the_session_and_leaves_nothing
 
 @pytest.mark.parametrize("seconds", [0.5, 1.5, 2.5, 3.5])
 @pytest.mark.parametrize("how", ["lost", "ended"])
-def test_who_leaves_while_it_subscribes_leaves_nothing_behind(clock: Clock, seconds: float, how: str) -> None:
+@pytest.mark.parametrize("leave_grace", [0.1, 60])
+def test_who_leaves_while_it_subscribes_leaves_nothing_behind(
+    clock: Clock, seconds: float, how: str, leave_grace: float
+) -> None:
     async def scenario() -> None:
-        stage = await SessionStage.open(broker=SlowBroker(), leave_grace=0.1)
+        stage = await SessionStage.open(broker=SlowBroker(), leave_grace=leave_grace)
         stage.channel("room", history=10, positioning="force", presence=True, join_leave=True)
         guest = await stage.enter("anna")
         guest.begin(subscribe={"channel": "room"})
@@ -1075,13 +1076,11 @@ def test_an_unsubscribe_by_the_server_is_told_behind_what_was_published_before(c
 def test_a_loss_is_told_to_those_who_are_to_know(clock: Clock) -> None:
     async def scenario() -> None:
         stage = await SessionStage.open()
-        stage.channel("room", history=10, positioning=True)
+        declaration = stage.channel("room", history=10, positioning=True)
         careless = await stage.subscribed("room")
         careful = await stage.subscribed("room", positioned=True)
         made = await stage.enter()
-        stage.engine.registry.catalogue.find("room")[0].rules = stage.engine.registry.catalogue.find("room")[
-            0
-        ].rules._replace(positioning="force")
+        declaration.rules = declaration.rules._replace(positioning="force")
         await made.session.subscribe("room", Grant())
         await ticks(3)
         for guest in (careless, careful, made):
@@ -1210,32 +1209,40 @@ def test_what_was_published_before_the_end_arrives(clock: Clock) -> None:
     clock.run(scenario())
 
 
-def test_what_was_sent_before_the_client_left_has_its_effect(clock: Clock) -> None:
+@pytest.mark.parametrize(
+    ("between", "done"),
+    [
+        ({"id": 7, "subscribe": {"channel": "other"}}, ["a", "b"]),
+        ({"id": 7, "presence": {"channel": "room"}}, ["a", "b"]),
+        ({}, ["a", "b"]),
+        ({"id": 7}, ["a", "b"]),
+        ({"id": 7, "connect": {}}, ["a", "b"]),
+        ({"id": 7, "publish": {}}, ["a"]),
+        ({"send": {}}, ["a"]),
+    ],
+)
+def test_what_was_sent_before_the_client_left_has_its_effect(clock: Clock, between: Json, done: list[str]) -> None:
     async def scenario() -> None:
         stage = await SessionStage.open(leave_grace=1)
-        stage.channel("{room}", may_publish="everyone")
-        done: list[str] = []
+        stage.channel("{room}", may_publish="everyone", presence=True)
+        worked: list[str] = []
 
         async def work(data: str) -> None:
             await asyncio.sleep(0.1)
-            done.append(data)
+            worked.append(data)
 
         stage.method("work", work)
         listener, guest = await stage.subscribed("room"), await stage.enter()
         guest.say(
             guest.command(rpc={"method": "work", "data": "a"}),
-            guest.command(subscribe={"channel": "other"}),
             guest.command(publish={"channel": "room", "data": "last words"}),
-            {},
-            guest.command(presence={"channel": "room"}),
-            {"send": {}},
-            guest.command(unknown={}),
+            between,
             guest.command(rpc={"method": "work", "data": "b"}),
         )
         await ticks(2)
         guest.transport.leaves()
         await asyncio.sleep(5)
-        assert done == ["a"], "what is against the protocol ends the rest too"
+        assert worked == done
         assert [push["pub"]["data"] for push in listener.pushes()] == ["last words"]
         assert stage.engine.fanout.channels() == {"room": 1}
         assert guest.take() == []

@@ -280,7 +280,7 @@ class Sdk:
             self._wire.flow()
 
     def _on_close(self, wire: Wire, code: int, reason: str) -> None:
-        assert code in (1006, 3000, 3001, 3008, 3010), f"{self.name} was disconnected with {code} {reason}"
+        assert code in (1006, 3008, 3010, 3012), f"{self.name} was disconnected with {code} {reason}"
         if wire is self._wire:
             self._disconnected()
 
@@ -366,6 +366,9 @@ class Sdk:
                     self._on_reply(reply)
 
     def _on_reply(self, reply: dict[str, Any]) -> None:
+        if not reply:
+            self._send([{}])
+            return
         if "push" in reply:
             self._on_push(reply["push"])
             return

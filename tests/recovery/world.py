@@ -97,9 +97,7 @@ class World:
         registry = Registry(Names())
         for pattern, rules in rules_of(setup).items():
             registry.catalogue.add(Declaration(Pattern(pattern), rules, STREAM))
-        settings = Settings.load(
-            max_recovered_publications=setup.limit, session_ping_interval=1e6, max_history_publications=100
-        )
+        settings = Settings.load(max_recovered_publications=setup.limit)
         self.engine = Engine(self.broker, settings, registry)
         self.clients = [
             Sdk(self._open, f"user-{number}", plan.wants, binary=plan.binary, own=",".join(plan.own))

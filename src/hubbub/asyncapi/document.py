@@ -16,9 +16,16 @@ from hubbub.asyncapi.servers import BINDINGS, security_scheme
 from hubbub.asyncapi.uses import Part, Use, handlers_of, message_of, published, wanted
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.handlers import Handler
+from hubbub.hub.kinds.maps import Map
+from hubbub.hub.kinds.shared_poll import SharedPoll
+from hubbub.hub.maps import rules as maps
+from hubbub.hub.polls import rules as polls
 from hubbub.hub.registry import Registry
 
 VERSION = "3.0.0"
+
+_TYPES = ("stream", "map", "map_clients", "map_users", "shared_poll")
+"""Types of channels, by their numbers in the protocol."""
 
 _JSON = "application/json"
 _BYTES = "application/octet-stream"
@@ -152,8 +159,12 @@ def _address(pattern: str) -> str:
 
 
 def _rules(declaration: Declaration) -> Object:
-    """The rules; ``handler`` is who may do something where a function of the app's decides."""
-    rules: Object = declaration.rules._asdict()
+    """The rules that hold; ``handler`` is who may do something where a function of the app's decides."""
+    kind = declaration.kind
+    rules: Object = {"type": _TYPES[min(kind.types)], **declaration.rules._asdict()}
+    if isinstance(kind, Map | SharedPoll):
+        shared = {"type", *(maps.SHARED if isinstance(kind, Map) else polls.SHARED)}
+        rules = {name: rule for name, rule in rules.items() if name in shared} | kind.rules._asdict()
     if declaration.on_subscribe is not None:
         rules["may_subscribe"] = "handler"
     if declaration.on_publish is not None:

@@ -5,6 +5,8 @@ from typing import Any
 
 from hubbub.asyncapi.markup import Html, element
 from hubbub.channels import Rules
+from hubbub.hub.maps.rules import MapRules
+from hubbub.hub.polls.rules import PollRules
 
 _MAY = "may_"
 _WHO = {
@@ -12,7 +14,7 @@ _WHO = {
     "handler": "the app decides",
     "nobody": "only the server",
 }
-_DEFAULTS = Rules._field_defaults
+_DEFAULTS = {**MapRules._field_defaults, **PollRules._field_defaults, **Rules._field_defaults, "type": "stream"}
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
@@ -21,7 +23,9 @@ def features(rules: Mapping[str, Any]) -> Html:
     items = [
         element("li", _feature(name, value))
         for name, value in rules.items()
-        if not name.startswith(_MAY) and (value != _DEFAULTS.get(name) or (name == "ttl" and rules["history"]))
+        if not name.startswith(_MAY)
+        and value
+        and (value != _DEFAULTS.get(name) or (name == "ttl" and rules["history"]))
     ]
     return element("ul", *items, class_="features") if items else Html("")
 
@@ -46,7 +50,7 @@ def _feature(name: str, value: Any) -> str:
     words = name.replace("_", " ")
     if value is True:
         return words
-    if name.endswith("ttl"):
+    if isinstance(value, float):  # all of them are times
         return f"{words}: {_duration(value)}"
     return f"{words}: {'for all' if value == 'force' else value}"
 

@@ -20,8 +20,8 @@ class MapRetention(NamedTuple):
     """How long a map's entries are kept, and how much of what changed. It is the same for all uses of one channel.
 
     An entry is there for ``key_ttl`` seconds after it was put or touched (0: until it is removed). The stream has the
-    newest ``stream`` changes, none older than ``stream_ttl`` seconds; with 0, changes have no offset. Offset and
-    epoch are kept for ``meta_ttl`` seconds after the last use (0: for ever), and as long as there are entries.
+    newest ``stream`` changes, none older than ``stream_ttl`` seconds; with 0, changes have no offset, and
+    the epoch is always the same. Offset and epoch are kept for ``meta_ttl`` seconds after the last use (0: for ever), and as long as there are entries.
     """
 
     key_ttl: float = 0.0

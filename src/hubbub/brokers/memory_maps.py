@@ -60,7 +60,6 @@ class _Map:
     def touch(self, key: str, now: float) -> None:
         """Makes an entry live as long as if it had been put."""
         self._keep(key, self.entries[key], now)
-        self.use(now)
 
     def remove(self, key: str, now: float) -> Publication:
         """Removes an entry; returns the change as it is delivered."""

@@ -11,6 +11,7 @@ from tests.clock import Clock, ticks
 from tests.hub.polls.stage import CHANNEL, PollStage, Viewer
 
 from hubbub.errors import UsageError
+from hubbub.hub.polls import poller
 from hubbub.hub.polls.poller import EXPIRED_GRACE
 
 VERSIONED: dict[str, Any] = {"versioned": True}
@@ -99,7 +100,7 @@ def test_tracking_is_answered_with_the_time_that_it_lasts(clock: Clock) -> None:
 
 def test_a_signature_without_expiry_lasts(clock: Clock) -> None:
     async def scene() -> None:
-        async with PollStage() as stage:
+        async with PollStage(every=3600.0) as stage:
             viewer = await stage.viewer("anna")
             signature = stage.channel.sign("anna", ["k"], expire_in=None, market="oslo")
             batch = {"signature": signature, "items": [{"key": "k"}]}
@@ -107,7 +108,7 @@ def test_a_signature_without_expiry_lasts(clock: Clock) -> None:
             assert reply["sub_refresh"] == {}
             await asyncio.sleep(24 * 3600)
             stage.market.set("k", "new")
-            await asyncio.sleep(5)
+            await asyncio.sleep(3600)
             assert viewer.told[-1] == ("k", "new")
 
     clock.run(scene())
@@ -369,6 +370,22 @@ def test_untracked_keys_are_neither_asked_for_nor_told(clock: Clock) -> None:
             await asyncio.sleep(5)
             assert stage.market.asked == [("k", "l"), ("l",)]
             assert viewer.told == [("l", 1)]
+
+    clock.run(scene())
+
+
+def test_keys_that_are_dropped_within_a_round_do_not_hold_up_the_others(clock: Clock) -> None:
+    async def scene() -> None:
+        async with PollStage(batch=1) as stage:
+            viewer = await stage.viewer()
+            await viewer.track("a", "b", "c")
+            await asyncio.sleep(1)
+            asked = len(stage.market.asked)
+            stage.market.delay = 0.5
+            await asyncio.sleep(4.2)
+            await viewer.untrack("b")
+            await asyncio.sleep(1.0)
+            assert stage.market.asked[asked:] == [("a",), ("c",)]
 
     clock.run(scene())
 
@@ -703,6 +720,25 @@ def test_a_large_wave_goes_out_in_slices(clock: Clock) -> None:
                 await ticks()
                 reached.append(sum(bool(viewer.told) for viewer in viewers))
             assert {5, 10, 15, 20, 25, 30} <= set(reached)
+
+    clock.run(scene())
+
+
+def test_news_of_many_keys_for_many_goes_out_in_several_waves(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(poller, "_MAX_WAVE", 4)
+
+    async def scene() -> None:
+        async with PollStage() as stage:
+            viewers = [await stage.viewer() for _ in range(2)]
+            for viewer in viewers:
+                await viewer.track("a", "b", "c", "d", "e")
+            for key in "abcde":
+                stage.market.set(key, 1)
+            await asyncio.sleep(5)
+            for viewer in viewers:
+                assert viewer.told == [(key, 1) for key in "abcde"]
+                news = [str(batch[0]).count("push") for batch in viewer.transport.batches if "push" in str(batch[0])]
+                assert news == [2, 2, 1]
 
     clock.run(scene())
 
