@@ -3,15 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 HOST ?= 127.0.0.1
 PORT ?= 8000
-# Where there is no npm, the tests of the JavaScript SDK skip by name.
-WEB := $(if $(shell command -v npm),web/node_modules/.package-lock.json)
+# The JavaScript SDK, and the validator of AsyncAPI documents. Where there is no npm, their tests skip by name.
+PACKAGES := web tests/asyncapi/validator
+NODE := $(if $(shell command -v npm),$(PACKAGES:%=%/node_modules/.package-lock.json))
 
 .PHONY: serve test lint types bench autobahn conformance install clean
 
-serve: .venv/installed   ## the seven systems and the playground on http://127.0.0.1:8000
+serve: .venv/installed $(NODE)  ## the seven systems and the playground on http://127.0.0.1:8000
 	$(BIN)/hubbub serve --host $(HOST) --port $(PORT)
 
-test: .venv/installed $(WEB)  ## the whole suite; what needs Chromium or Node skips by name where that is missing
+test: .venv/installed $(NODE)  ## the whole suite; what needs Chromium or Node skips by name where that is missing
 	scripts/test
 
 lint: .venv/installed
@@ -29,7 +30,7 @@ autobahn: .venv/installed
 conformance: .venv/installed  ## other people's suites, as far as a package index has them
 	scripts/conformance
 
-install: .venv/installed $(WEB)
+install: .venv/installed $(NODE)
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -39,8 +40,8 @@ install: .venv/installed $(WEB)
 	$(BIN)/pip install --quiet -c constraints.txt -e . --group dev
 	@touch $@
 
-web/node_modules/.package-lock.json: web/package.json web/package-lock.json
-	npm ci --prefix web --loglevel=error
+%/node_modules/.package-lock.json: %/package.json %/package-lock.json
+	npm ci --prefix $* --loglevel=error
 	@touch $@
 
 .venv/bench: .venv/installed
@@ -48,4 +49,4 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	@touch $@
 
 clean:
-	rm -rf .venv web/node_modules reports .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv $(PACKAGES:%=%/node_modules) reports .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -47,6 +47,7 @@ API: dict[str, tuple[str, ...]] = {
         "unsubscribe",
         "disconnect",
         "presence",
+        "asyncapi",
         "one_process",
     ),
     "Channel": ("pattern", "rules", "name", "publish", "on_subscribe", "on_publish"),

@@ -18,8 +18,9 @@ from .scenes import (
 )
 
 LANES: tuple[list[Scenario], ...] = (
-    [*dispatching.SCENARIOS, *connecting.SCENARIOS, *membership.SCENARIOS],
-    [*subscribing.SCENARIOS, *publishing.SCENARIOS, *reading.SCENARIOS, *recovering.SCENARIOS],
+    [*dispatching.SCENARIOS, *connecting.SCENARIOS],
+    [*subscribing.SCENARIOS, *publishing.SCENARIOS],
+    [*reading.SCENARIOS, *recovering.SCENARIOS, *membership.SCENARIOS],
     [*calling.SCENARIOS, *streaming.SCENARIOS, *protobuf_variant.SCENARIOS],
     [*mapping.SCENARIOS, *polling.SCENARIOS],
     configured.SCENARIOS,

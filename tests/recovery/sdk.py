@@ -331,7 +331,7 @@ class Sdk:
         """The application ends a subscription."""
         one = self.subscriptions.get(channel)
         if one is not None:
-            if self.state == "connected" and one.state != "unsubscribed":
+            if self._wire is not None and one.state != "unsubscribed":
                 self._send([self._command("unsubscribe", {"channel": channel}, one)])
             one.state = "unsubscribed"
 

@@ -185,7 +185,8 @@ class World:
         """Whether every client got what it is owed."""
         for client in self.clients:
             assert client.state == "connected", f"{client.name} is {client.state}"
-            assert set(client.server_side) >= set(self.setup.plans[self.clients.index(client)].own)
+            believed = {*client.subscriptions, *client.server_side}
+            assert believed == set(client.session.subscriptions), f"{client.name} believes to be in {believed}"
             for one in (*client.subscriptions.values(), *client.server_side.values()):
                 assert one.state == "subscribed", f"{client.name} is {one.state} in {one.channel}"
                 await self._judge_end(client, one)
@@ -226,7 +227,7 @@ class World:
                     f"owed: {[at for at, _ in owed]}"
                 )
                 self._judge_content(name, got, publication)
-            assert len(stretch.got) <= len(owed)
+            assert len(stretch.got) <= len(owed), f"{name} got more of {stretch.channel} than there is"
             return
         said = [json.loads(one.data)["n"] for one in self.said.get(stretch.channel, [])]
         numbers = [got.value["n"] for got in stretch.got]

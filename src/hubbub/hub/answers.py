@@ -102,7 +102,7 @@ async def refresh(session: "Session", request: commands.RefreshRequest) -> Refre
     if not request.token or auth is None:
         raise BadRequest
     try:
-        identity = await auth.authenticate(request.token)
+        identity = (await auth.authenticate(request.token)).encoded()
     except TokenExpired:
         raise ConnectionExpired from None
     if changed(session, identity):

@@ -393,6 +393,7 @@ class Session:
         behind: list[Any] = []
         waiting = list(entries.items())
         try:
+            engine.sessions.ensure_within_user_limit(self.user)  # once more: others may have come meanwhile
             while waiting:
                 channel, entry = waiting.pop(0)
                 named = Subscription.OF_IDENTITY if channel in identity.subscriptions else 0
@@ -472,7 +473,8 @@ class Session:
         """
         if self.engine.registry.auth is None:
             raise Forbidden
-        return await self.engine.registry.auth.authorize(token, channel, self.user, self.id)
+        grant = await self.engine.registry.auth.authorize(token, channel, self.user, self.id)
+        return grant.encoded()
 
     async def call(
         self, handler: Handler, path: Mapping[str, str], known: Mapping[str, Any], payload: Payload | None

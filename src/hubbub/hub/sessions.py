@@ -83,16 +83,18 @@ class Sessions:
 
         Raises:
             CommandError: not now, or not with this token.
-            Disconnect: never.
+            InvalidToken: the token is nobody's.
+            ConnectionLimit: the user has as many connections as it may.
+            BadRequest: nobody is known, and nobody in particular may not connect.
         """
         registry, settings = self._engine.registry, self._engine.settings
         if request.token and registry.auth is not None:
-            identity = await registry.auth.authenticate(request.token)
-            self._ensure_within_user_limit(identity.user)
+            identity = (await registry.auth.authenticate(request.token)).encoded()
+            self.ensure_within_user_limit(identity.user)
             return identity
         if registry.on_connect is not None:
             identity = await self._ask(session, registry.on_connect, request)
-            self._ensure_within_user_limit(identity.user)
+            self.ensure_within_user_limit(identity.user)
             return identity
         if request.token:
             raise InvalidToken
@@ -110,7 +112,12 @@ class Sessions:
             raise TypeError(f"on_connect returned {identity!r}; it must return an Identity, or None to refuse")
         return identity.encoded()
 
-    def _ensure_within_user_limit(self, user: str) -> None:
+    def ensure_within_user_limit(self, user: str) -> None:
+        """Refuses one more session of a user that has as many as it may.
+
+        Raises:
+            ConnectionLimit: that.
+        """
         limit = self._engine.settings.max_connections_per_user
         if limit and user and len(self._of_user.get(user, ())) >= limit:
             raise ConnectionLimit
