@@ -14,17 +14,22 @@ from typing import Any
 import pytest
 from tests.clock import Clock
 
-from hubbub import Broker, History, Position, Publication, Retention, UsageError
-from hubbub.protocol.publication import Payload
+from hubbub import Broker, History, Member, Position, Publication, Retention, UsageError
+from hubbub.brokers.base import Guard, Roster
+from hubbub.protocol.publication import Event, Payload, Presence
 
 NONE = Retention(0, 300.0)
 KEEP = Retention(100, 300.0)
 
-Delivered = list[tuple[str, Publication]]
+Delivered = list[tuple[str, Event]]
 
 
-def texts(publications: Iterable[Publication]) -> list[Payload]:
-    return [publication.data for publication in publications]
+def texts(publications: Iterable[Event]) -> list[Payload]:
+    return [publication.data for publication in publications if isinstance(publication, Publication)]
+
+
+def offsets(delivered: Delivered) -> list[int]:
+    return [event.offset for _, event in delivered if isinstance(event, Publication)]
 
 
 async def found(history: History, channel: str, since: Position | None = None) -> tuple[list[Publication], Position]:
@@ -82,8 +87,9 @@ class BrokerContract(ABC):
                 for payload in payloads:
                     await broker.publish("lobby", Publication(payload), NONE)
                 await self.arrive()
-                assert [publication.data for _, publication in delivered] == payloads
-                assert [type(publication.data) for _, publication in delivered] == [type(p) for p in payloads]
+                heard = texts(event for _, event in delivered)
+                assert heard == payloads
+                assert list(map(type, heard)) == list(map(type, payloads))
 
         self.run(scenario())
 
@@ -96,10 +102,8 @@ class BrokerContract(ABC):
                 await broker.publish(channel, Publication("here"), KEEP)
                 await broker.publish("a.b.c", Publication("there"), KEEP)
                 await self.arrive()
-                assert [(name, publication.data) for name, publication in delivered] == [
-                    (channel, "here"),
-                    ("a.b.c", "there"),
-                ]
+                assert [name for name, _ in delivered] == [channel, "a.b.c"]
+                assert texts(event for _, event in delivered) == ["here", "there"]
 
         self.run(scenario())
 
@@ -124,7 +128,7 @@ class BrokerContract(ABC):
                 await self.arrive()
                 assert [position.offset for position in positions] == [1, 2, 3, 4, 5]
                 assert len({position.epoch for position in positions}) == 1
-                assert [publication.offset for _, publication in delivered] == [1, 2, 3, 4, 5]
+                assert offsets(delivered) == [1, 2, 3, 4, 5]
 
         self.run(scenario())
 
@@ -136,11 +140,11 @@ class BrokerContract(ABC):
                 async def publisher(name: int) -> list[int]:
                     return [(await broker.publish("lobby", Publication(f"{name}:{n}"), KEEP)).offset for n in range(10)]
 
-                offsets = await asyncio.gather(*map(publisher, range(5)))
+                given = await asyncio.gather(*map(publisher, range(5)))
                 await self.arrive()
-                assert sorted(chain(*offsets)) == list(range(1, 51)), "each offset is given once"
-                assert all(own == sorted(own) for own in offsets)
-                assert [publication.offset for _, publication in delivered] == list(range(1, 51))
+                assert sorted(chain(*given)) == list(range(1, 51)), "each offset is given once"
+                assert all(own == sorted(own) for own in given)
+                assert offsets(delivered) == list(range(1, 51))
                 if isinstance(broker, History):
                     kept, _ = await broker.history("lobby")
                     assert list(kept) == [publication for _, publication in delivered]
@@ -178,7 +182,7 @@ class BrokerContract(ABC):
                 positions = [await broker.publish("lobby", Publication("x"), NONE) for _ in range(3)]
                 await self.arrive()
                 assert [position.offset for position in positions] == [0, 0, 0]
-                assert [publication.offset for _, publication in delivered] == [0, 0, 0]
+                assert offsets(delivered) == [0, 0, 0]
                 if isinstance(broker, History):
                     assert await found(broker, "lobby") == ([], positions[0])
 
@@ -192,7 +196,111 @@ class BrokerContract(ABC):
                 await broker.subscribe("lobby")
                 await broker.publish("lobby", Publication("one"), NONE)
                 await self.arrive()
-                assert [publication.data for _, publication in delivered] == ["one"]
+                assert texts(event for _, event in delivered) == ["one"]
+
+        self.run(scenario())
+
+    def test_who_comes_and_leaves_is_announced_between_the_publications(self) -> None:
+        member = Member("anna", "c1", "info", b"\xff")
+
+        async def scenario() -> None:
+            async with self.running() as (broker, delivered):
+                await broker.subscribe("lobby")
+                events: list[Event] = [
+                    Publication("one"),
+                    Presence(member, joined=True),
+                    Publication("two"),
+                    Presence(member, joined=False),
+                ]
+                for event in events:
+                    if isinstance(event, Publication):
+                        await broker.publish("lobby", event, NONE)
+                    else:
+                        await broker.announce("lobby", event)
+                await self.arrive()
+                assert delivered == [("lobby", event) for event in events]
+                if isinstance(broker, History):
+                    assert texts((await broker.history("lobby"))[0]) == [], "nothing of it is kept"
+
+        self.run(scenario())
+
+    @pytest.mark.parametrize("retention", [NONE, KEEP])
+    def test_a_publication_whose_key_was_used_is_not_made_again_for_five_minutes(self, retention: Retention) -> None:
+        async def scenario() -> None:
+            async with self.running() as (broker, delivered):
+                await broker.subscribe("lobby")
+                await broker.subscribe("other")
+
+                async def publish(text: str, channel: str = "lobby", key: str = "k") -> Position:
+                    return await broker.publish(channel, Publication(text), retention, Guard(key))
+
+                first = await publish("first")
+                assert await publish("again") == first
+                await publish("other key", key="l")
+                await publish("other channel", "other")
+                await self.sleep(299)
+                assert await publish("still") == first
+                await self.sleep(2)
+                assert (await publish("later")).offset == (3 if retention is KEEP else 0)
+                await self.arrive()
+                heard = texts(event for _, event in delivered)
+                assert heard == ["first", "other key", "other channel", "later"]
+
+        self.run(scenario())
+
+    def test_of_publications_with_one_key_that_are_made_at_once_there_is_one(self) -> None:
+        async def scenario() -> None:
+            async with self.running() as (broker, delivered):
+                await broker.subscribe("lobby")
+                made = [broker.publish("lobby", Publication("x"), KEEP, Guard("k")) for _ in range(10)]
+                positions = await asyncio.gather(*made)
+                await self.arrive()
+                assert {position.offset for position in positions} == {1}
+                assert len(delivered) == 1
+
+        self.run(scenario())
+
+    @pytest.mark.parametrize("retention", [NONE, KEEP])
+    def test_a_version_that_is_not_above_the_newest_is_dropped(self, retention: Retention) -> None:
+        async def scenario() -> None:
+            async with self.running() as (broker, delivered):
+                await broker.subscribe("lobby")
+                await broker.subscribe("other")
+                positions = [
+                    await broker.publish(channel, Publication(text), retention, Guard("", version, epoch))
+                    for text, channel, version, epoch in (
+                        ("1", "lobby", 1, ""),
+                        ("5", "lobby", 5, ""),
+                        ("4", "lobby", 4, ""),
+                        ("5 again", "lobby", 5, ""),
+                        ("1 of b", "lobby", 1, "b"),
+                        ("1 of other", "other", 1, ""),
+                        ("6", "lobby", 6, ""),
+                        ("no version", "lobby", 0, ""),
+                    )
+                ]
+                await self.arrive()
+                heard = texts(event for _, event in delivered)
+                assert heard == ["1", "5", "1 of b", "1 of other", "6", "no version"]
+                assert positions[2] == positions[3] == positions[1]
+                if retention is KEEP:
+                    assert [position.offset for position in positions] == [1, 2, 2, 2, 3, 1, 4, 5]
+
+        self.run(scenario())
+
+    def test_a_key_and_a_version_both_hold_back(self) -> None:
+        async def scenario() -> None:
+            async with self.running() as (broker, delivered):
+                await broker.subscribe("lobby")
+                for text, guard in (
+                    ("first", Guard("a", 1)),
+                    ("same key", Guard("a", 2)),
+                    ("same version", Guard("b", 1)),
+                    ("second", Guard("b", 2)),
+                ):
+                    await broker.publish("lobby", Publication(text), KEEP, guard)
+                await self.arrive()
+                assert texts(event for _, event in delivered) == ["first", "second"]
 
         self.run(scenario())
 
@@ -359,5 +467,56 @@ class HistoryContract(BrokerContract):
                 assert after.offset == before.offset == 1
                 assert after.epoch != before.epoch
                 assert await found(history, "lobby", before) == ([], after)
+
+        self.run(scenario())
+
+
+class RosterContract(BrokerContract):
+    """The promises of `hubbub.brokers.base.Roster`, for brokers that know who is in a channel."""
+
+    @asynccontextmanager
+    async def knowing(self) -> AsyncIterator[Roster]:
+        async with self.running() as (broker, _):
+            assert isinstance(broker, Roster)
+            yield broker
+
+    def test_members_are_those_who_entered_and_have_not_left(self) -> None:
+        async def scenario() -> None:
+            async with self.knowing() as roster:
+                anna, again, bert = Member("anna", "c1"), Member("anna", "c2", "info", b"\xff"), Member("bert", "c3")
+                assert await roster.members("lobby") == {}
+                for member in (anna, again, bert):
+                    await roster.enter("lobby", member)
+                await roster.enter("other", bert)
+                assert await roster.members("lobby") == {"c1": anna, "c2": again, "c3": bert}
+                await roster.exit("lobby", "c1")
+                await roster.exit("lobby", "c1")
+                await roster.exit("never used", "c1")
+                assert await roster.members("lobby") == {"c2": again, "c3": bert}
+                for client in ("c2", "c3"):
+                    await roster.exit("lobby", client)
+                assert await roster.members("lobby") == {}
+                assert await roster.members("other") == {"c3": bert}
+
+        self.run(scenario())
+
+    def test_who_enters_again_is_there_once_and_as_it_is_now(self) -> None:
+        async def scenario() -> None:
+            async with self.knowing() as roster:
+                await roster.enter("lobby", Member("anna", "c1", "before"))
+                await roster.enter("lobby", Member("anna", "c1", "now"))
+                assert await roster.members("lobby") == {"c1": Member("anna", "c1", "now")}
+                await roster.exit("lobby", "c1")
+                assert await roster.members("lobby") == {}
+
+        self.run(scenario())
+
+    def test_members_that_were_handed_out_do_not_change_behind_the_callers_back(self) -> None:
+        async def scenario() -> None:
+            async with self.knowing() as roster:
+                await roster.enter("lobby", Member("anna", "c1"))
+                members = await roster.members("lobby")
+                await roster.enter("lobby", Member("bert", "c2"))
+                assert set(members) == {"c1"}
 
         self.run(scenario())

@@ -6,11 +6,13 @@ import weakref
 from time import process_time
 
 import pytest
-from tests.brokers.contract import KEEP, NONE, HistoryContract
+from tests.brokers.contract import KEEP, NONE, HistoryContract, RosterContract
 from tests.clock import Clock
 
-from hubbub import Position, Publication, Retention
+from hubbub import Member, Position, Publication, Retention
+from hubbub.brokers.base import Guard
 from hubbub.brokers.memory import MemoryBroker
+from hubbub.protocol.publication import Presence
 
 
 class Time:
@@ -23,7 +25,7 @@ class Time:
         return self.now
 
 
-class TestMemoryBroker(HistoryContract):
+class TestMemoryBroker(HistoryContract, RosterContract):
     def make_broker(self) -> MemoryBroker:
         self.time = Time()
         return MemoryBroker(clock=self.time)
@@ -153,6 +155,64 @@ def test_a_restarted_broker_begins_anew(clock: Clock) -> None:
         assert position.epoch not in (before.epoch, start.epoch)
         after = await broker.publish("lobby", Publication("y"), KEEP)
         assert (after.offset, after.epoch != before.epoch) == (1, True)
+
+    clock.run(scenario())
+
+
+def test_a_restarted_broker_knows_nobody_and_no_keys(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = await _started(MemoryBroker())
+        for channel, retention in (("kept", KEEP), ("not kept", NONE)):
+            await broker.publish(channel, Publication("x"), retention, Guard("k", 7))
+            await broker.enter(channel, Member("anna", "c1"))
+        await broker.stop()
+        delivered: list[str] = []
+        await broker.start(lambda channel, event: delivered.append(channel))
+        for channel, retention in (("kept", KEEP), ("not kept", NONE)):
+            assert await broker.members(channel) == {}
+            await broker.publish(channel, Publication("x"), retention, Guard("k", 1))
+        assert delivered == ["kept", "not kept"]
+
+    clock.run(scenario())
+
+
+def test_what_is_announced_when_the_broker_has_stopped_goes_nowhere(clock: Clock) -> None:
+    async def scenario() -> None:
+        delivered: list[str] = []
+        broker = MemoryBroker()
+        await broker.start(lambda channel, event: delivered.append(channel))
+        await broker.stop()
+        await broker.announce("lobby", Presence(Member("anna", "c1"), joined=False))
+        assert delivered == []
+
+    clock.run(scenario())
+
+
+def test_positions_are_kept_for_as_long_as_it_was_asked_for(clock: Clock) -> None:
+    async def scenario() -> None:
+        time = Time()
+        broker = await _started(MemoryBroker(clock=time))
+        long, short = Retention(10, 1.0, 1000.0), Retention(10, 1.0, 5.0)
+        kept = await broker.publish("long", Publication("x"), long)
+        await broker.publish("short", Publication("x"), short)
+        time.now += 50
+        for _ in range(1000):
+            await broker.publish("busy", Publication("x"), long)
+        assert (await broker.history("long"))[1] == kept
+        assert (await broker.history("short"))[1].offset == 0
+
+    clock.run(scenario())
+
+
+def test_versions_are_forgotten_with_their_channel(clock: Clock) -> None:
+    async def scenario() -> None:
+        time = Time()
+        broker = await _started(MemoryBroker(clock=time))
+        await broker.publish("lobby", Publication("x"), Retention(10, 1.0), Guard("", 7))
+        time.now += 50
+        for _ in range(1000):
+            await broker.publish("busy", Publication("x"), KEEP)
+        assert (await broker.publish("lobby", Publication("y"), KEEP, Guard("", 1))).offset == 1
 
     clock.run(scenario())
 

@@ -19,7 +19,8 @@ class Shared(Broker):
     """As if it connected processes."""
     async def start(self, deliver): pass
     async def stop(self): pass
-    async def publish(self, channel, data, retention): return Position(0, "")
+    async def publish(self, channel, publication, retention, guard=None): return Position(0, "")
+    async def announce(self, channel, presence): pass
     async def subscribe(self, channel): pass
     async def unsubscribe(self, channel): pass
 

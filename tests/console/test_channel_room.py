@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 from tests.console.conftest import FAINT_TEXTS, Watched, Window, running_server
 
 from hubbub.console import site
@@ -129,6 +129,28 @@ def test_who_comes_later_is_shown_what_was_said_before(room: Room) -> None:
     expect(erin.of_kind("history")).to_have_text(["one", "two"])
     expect(erin.of_kind("live")).to_have_text(["three"])
     expect(erin.position).to_have_text(re.compile(r"^offset 3, epoch \w+$"))
+
+
+@needs_sdk
+def test_what_is_said_while_the_history_is_read_is_not_shown_twice(room: Room) -> None:
+    asked: list[Callable[[], None]] = []
+
+    def hold_back_the_question(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+        route.on_message(
+            lambda said: asked.append(lambda: server.send(said)) if '"history"' in str(said) else server.send(said)
+        )
+
+    room.page.route_web_socket("**/connection/websocket", hold_back_the_question)
+    frank = room.member("Frank", "sse")
+    frank.say("before")
+    erin = room.member("Erin")
+    expect(erin.events).to_have_text(["Reading the history…"])
+    frank.say("meanwhile")
+    expect(erin.messages).to_have_text(["meanwhile"])
+    asked[0]()
+    expect(erin.events).to_have_text(["Above: 1 message said before you came."])
+    expect(erin.messages).to_have_text(["before", "meanwhile"])
 
 
 @needs_sdk
@@ -249,6 +271,28 @@ def test_a_server_that_was_started_anew_cannot_recover_and_the_page_says_so(
         erin.say("new")
         expect(erin.messages).to_have_text(["forgotten", "new"])
         expect(erin.position).to_have_text(re.compile("^offset 1, "))
+
+
+@needs_sdk
+def test_who_missed_more_than_the_room_keeps_is_told_and_shown_the_rest(room: Room) -> None:
+    erin = room.member("Erin")
+    erin.say("first")
+    expect(erin.messages).to_have_text(["first"])
+    erin.button("Disconnect Erin").click()
+    room.plain.connect().root.locator("form.say").evaluate(
+        """form => {
+            for (let i = 2; i <= 60; i++) {
+                form.querySelector('input').value = `${i}`;
+                form.requestSubmit();
+            }
+        }"""
+    )
+    room.plain.expect_frame("in", '{"text":"60"}')
+    erin.connect()
+    expect(erin.events.nth(-2)).to_contain_text("recovered: false.")
+    expect(erin.events.last).to_have_text("Above: 20 messages kept by the server.")
+    expect(erin.messages).to_have_text(["first", *(str(number) for number in range(41, 61))])
+    expect(erin.position).to_have_text(re.compile("^offset 60, "))
 
 
 # Refusals.
@@ -460,13 +504,15 @@ def test_the_room_works_by_keyboard_alone(room: Room) -> None:
 
 
 @needs_sdk
-def test_the_conversation_stays_where_a_reader_has_scrolled_to(room: Room) -> None:
+def test_the_conversation_shows_its_end_until_a_reader_scrolls_up(room: Room) -> None:
     erin = room.member("Erin")
     for number in range(1, 21):
         erin.say(f"line {number}")
         expect(erin.messages).to_have_count(number)
     box = erin.root.locator(".conversation")
     assert box.evaluate(BELOW) < 2
+    box.evaluate("box => { box.style.blockSize = '8rem' }")
+    room.page.wait_for_function(f"box => ({BELOW})(box) < 2", arg=box.element_handle())
     box.evaluate("box => { box.scrollTop = 40 }")
     erin.say("below")
     expect(erin.messages).to_have_count(21)

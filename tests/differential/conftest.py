@@ -1,10 +1,12 @@
 """Our server plays the script, once for all tests that look at it."""
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,6 +64,9 @@ def launch(file: Path, port: int) -> subprocess.Popen[bytes]:
     options = ["--ws", "hubbub.wire:Protocol", "--log-level", "warning"]
     environment = {**os.environ, "HUBBUB_DIFFERENTIAL": str(file)}
     server = subprocess.Popen([*command, *options], cwd=ROOT, env=environment)
-    with httpx.Client(transport=httpx.HTTPTransport(retries=9), trust_env=False) as client:
-        client.get(f"http://127.0.0.1:{port}/openapi.json")
-    return server
+    while server.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(f"http://127.0.0.1:{port}/openapi.json", trust_env=False)
+            return server
+        time.sleep(0.1)
+    raise RuntimeError("our server did not start")

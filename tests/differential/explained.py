@@ -107,7 +107,12 @@ JSON = (
     Explanation(
         "as above; and the offsets of the channel are one less from here on",
         ("publish data: *",),
-        ("step[2].messages.a[0].subscribe.offset", "step[3].messages", "step[3].messages.a[0].push.pub.offset", "*closed"),
+        (
+            "step[2].messages.a[0].subscribe.offset",
+            "step[3].messages",
+            "step[3].messages.a[0].push.pub.offset",
+            "*closed",
+        ),
     ),
     Explanation(
         "dictionaries and their flag are not offered, so the field is not read",
@@ -256,8 +261,8 @@ CHANNELS = (
     Explanation(
         "delta=True allows deltas and makes them, whoever publishes, and for all who asked for them",
         ("delta: by the publisher",),
-        ("*.push.pub.data", "*.push.pub.delta"),
-        ours="*",
+        ("*.push.pub.delta",),
+        recorded=ABSENT,
     ),
     Explanation(
         "the first publication after a recovery is in full where no other subscriber kept its base in memory",

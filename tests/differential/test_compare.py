@@ -2,7 +2,8 @@
 
 import pytest
 
-from .compare import Difference, compare
+from .compare import ABSENT, Difference, compare
+from .explanation import Explanation, out_of_date, unexplained
 from .json_text import NotJson, parse
 from .normalise import transcript
 from .protobuf import commands, decode, split
@@ -38,6 +39,52 @@ def test_what_is_equal_does_not_differ() -> None:
 def test_a_missing_message_and_a_missing_step_are_differences() -> None:
     assert [found.path for found in compare([{}, {"http": 1}], [{}])] == ["steps"]
     assert [found.path for found in compare([{"messages": {"a": ["{}"]}}], [{}])] == ["step[0].messages"]
+
+
+def test_channels_may_share_an_epoch_but_one_of_theirs_is_one_of_ours() -> None:
+    recorded = [{"messages": {"a": ['{"epoch":"epoch-1"}', '{"epoch":"epoch-2"}', '{"epoch":"epoch-1"}']}}]
+    shared = [{"messages": {"a": ['{"epoch":"epoch-1"}', '{"epoch":"epoch-1"}', '{"epoch":"epoch-1"}']}}]
+    changed = [{"messages": {"a": ['{"epoch":"epoch-1"}', '{"epoch":"epoch-1"}', '{"epoch":"epoch-2"}']}}]
+    assert compare(recorded, shared) == []
+    assert [found.path for found in compare(recorded, changed)] == ["step[0].messages.a[2].epoch"]
+
+
+FULL = '{"push":{"channel":"c","pub":{"data":"abcdefghijklmnopqrstuvwxyz"}}}'
+DELTA = '{"push":{"channel":"c","pub":{"data":"R\\nQ@0,1:!3z1B6K;","delta":true}}}'
+OTHER = '{"push":{"channel":"c","pub":{"data":"R\\nP@0,2:z!3z1B6K;","delta":true}}}'
+
+
+def test_deltas_that_lead_to_the_same_payload_do_not_differ() -> None:
+    assert compare([{"messages": {"a": [FULL, DELTA]}}], [{"messages": {"a": [FULL, OTHER]}}]) == []
+
+
+def test_a_delta_that_leads_nowhere_differs() -> None:
+    (found,) = compare([{"messages": {"a": [FULL, DELTA]}}], [{"messages": {"a": [FULL, DELTA.replace("Q@0", "Q@1")]}}])
+    assert found.path == "step[0].messages.a[1].push.pub.data"
+    assert found.recorded == '"abcdefghijklmnopqrstuvwxyz!"'
+
+
+FOUND = {"one: a": [Difference("step[1].x", "1", ABSENT)], "one: b": [Difference("step[2].x", "1", "2")]}
+
+
+@pytest.mark.parametrize(
+    ("explanation", "left"),
+    [
+        (Explanation("all", ("*",)), []),
+        (Explanation("by scenario", ("one: a",)), ["one: b"]),
+        (Explanation("by path", ("one: *",), ("*[2].*",)), ["one: a"]),
+        (Explanation("by what was recorded", ("*",), recorded="2"), ["one: a", "one: b"]),
+        (Explanation("by what is ours", ("*",), ours=ABSENT), ["one: b"]),
+    ],
+)
+def test_an_explanation_is_for_what_fits_it(explanation: Explanation, left: list[str]) -> None:
+    assert [name for name, found in FOUND.items() if unexplained([explanation], name, found)] == left
+
+
+def test_every_pattern_of_an_explanation_must_fit_something() -> None:
+    assert out_of_date([Explanation("good", ("one: *", "*: a"), ("*.x",))], FOUND) == []
+    stale = [Explanation("old", ("one: a", "two"), ("*.x", "*.y")), Explanation("never", ("*",), ours="3")]
+    assert out_of_date(stale, FOUND) == [("old", "two"), ("old", "*.y"), ("never", "*"), ("never", "*")]
 
 
 def _messages(*texts: str) -> list[str]:

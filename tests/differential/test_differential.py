@@ -12,6 +12,9 @@ from .record import RECORDING
 from .scenario import Scenario
 from .script import SCENARIOS
 
+pytestmark = pytest.mark.timeout(300)
+"""Seconds for the first of them, which is when the script is played."""
+
 RECORDED: dict[str, list[dict[str, Any]]] = json.loads(RECORDING.read_text())
 
 

@@ -50,7 +50,7 @@ class PlainFanout(Fanout):
     """A fan-out to receivers that are written the data alone."""
 
     def __init__(self, slice_size: int) -> None:
-        super().__init__(slice_size, on_gap=lambda channel: None)
+        super().__init__(slice_size, on_gap=lambda channel, losers: None)
 
     def join(self, channel: str, receiver: FakeTransport, encoding: Encoding | None = None) -> bool:
         return super().join(channel, receiver, encoding or plain(receiver.framing))

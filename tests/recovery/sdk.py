@@ -160,7 +160,8 @@ class Stretch:
     def __init__(self, channel: str, want: Want | None, offset: int, epoch: str, *, exact: bool) -> None:
         self.channel = channel
         self.language = want.language if want is not None else ""
-        self.offset = offset
+        self.offset: int | None = offset
+        """None where the client cannot know: from what it gets first."""
         self.epoch = epoch
         self.exact = exact
         self.got: list[Got] = []
@@ -343,7 +344,7 @@ class Sdk:
         if afresh:
             one.recoverable = False
         one.state = "subscribing"
-        if self.state == "connected":
+        if self._wire is not None:
             self._send([self._subscribe_command(one)])
 
     def resubscribe(self, channel: str, *, afresh: bool) -> None:
@@ -411,10 +412,13 @@ class Sdk:
             assert not publications
             self._begin(one, 0, "", exact=False)
         elif result.get("recovered"):
-            if one.channel.startswith("cache:"):
+            if one.channel.startswith(("cache:", "auto:")):
                 if publications:
                     assert len(publications) == 1
                     self._begin(one, publications[0]["offset"] - 1, epoch, exact=True)
+                elif one.want is not None and one.want.language:
+                    self._begin(one, offset, epoch, exact=True)  # the newest is left out
+                    one.stretches[-1].offset = None
                 else:
                     assert (one.offset, one.epoch) == (offset, epoch) == one.asked
             else:

@@ -200,9 +200,9 @@ class World:
         stretch = one.stretches[-1]
         if stretch.exact:
             _, top = await self.broker.kept.history(one.channel)
-            last = stretch.got[-1].offset if stretch.got else stretch.offset
+            last = stretch.got[-1].offset if stretch.got else None
             owed = [at for at, _ in self._owed(stretch)]
-            assert (owed or [stretch.offset])[-1] == last, (
+            assert (owed[-1] if owed else None) == last, (
                 f"{client.name} stands at {last} of {one.channel}; owed up to {top}: {owed}"
             )
             assert one.epoch == top.epoch
@@ -210,11 +210,14 @@ class World:
     def _owed(self, stretch: Any) -> list[tuple[int, Publication]]:
         """What comes after the beginning of a stretch, in its epoch and by its filter."""
         truth = self.truth.get(stretch.channel, {})
+        start = stretch.offset
+        if start is None:
+            start = stretch.got[0].offset - 1 if stretch.got else 0
         return sorted(
             (offset, publication)
             for (offset, epoch), publication in truth.items()
             if epoch == stretch.epoch
-            and offset > stretch.offset
+            and offset > start
             and stretch.language in ("", publication.tags.get("lang"))
         )
 

@@ -1,8 +1,10 @@
 """What the embedded broker remembers of a channel: its newest publications, and what was published already."""
 
-from collections import deque
+import secrets
+from collections import Counter, deque
 from collections.abc import Collection, Sequence
 from itertools import islice
+from zlib import crc32
 
 from hubbub.brokers.base import Guard
 from hubbub.protocol.position import Position
@@ -12,6 +14,33 @@ _IDEMPOTENT_FOR = 300.0
 """Seconds that an idempotency key is remembered."""
 _VERSIONS = 65_536
 """Channels whose newest version is remembered."""
+_SHARES = 4096
+"""Channels that are forgotten are counted in so many shares, instead of each."""
+
+
+class Epochs:
+    """The epochs that channels begin with. One that was forgotten and comes back does not look like the old one.
+
+    Nothing is kept of a channel as such: where one is forgotten, those of its share begin with another epoch too.
+    All others keep theirs, so that who stood at the beginning of an unused channel has missed nothing.
+    """
+
+    def __init__(self) -> None:
+        self._first = secrets.token_hex(4)
+        self._forgotten: Counter[int] = Counter()
+
+    def of(self, channel: str) -> str:
+        """That of a channel which is not there yet."""
+        count = self._forgotten[_share(channel)] if self._forgotten else 0
+        return f"{self._first}{count:x}" if count else self._first
+
+    def forget(self, channel: str) -> None:
+        """A channel is there no more."""
+        self._forgotten[_share(channel)] += 1
+
+
+def _share(channel: str) -> int:
+    return crc32(channel.encode(errors="surrogatepass")) % _SHARES
 
 
 class Log:

@@ -1,11 +1,10 @@
 """The embedded broker: one process, nothing to install, nothing survives a restart."""
 
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from hubbub.brokers.base import NO_GUARD, Broker, Deliver, Guard, History, Retention, Roster
-from hubbub.brokers.log import Log, Once
+from hubbub.brokers.log import Epochs, Log, Once
 from hubbub.brokers.memory_maps import MemoryMaps
 from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Member, Presence, Publication
@@ -23,7 +22,7 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
         self._once = Once()
         self._members: dict[str, dict[str, Member]] = {}
         self._until_sweep = _SWEEP_EVERY
-        self._epoch = secrets.token_hex(4)
+        self._epochs = Epochs()
 
     async def start(self, deliver: Deliver) -> None:
         self._deliver = deliver
@@ -31,7 +30,10 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
     async def stop(self) -> None:
         self._deliver = None
         self._forget(list(self._logs))
+        self._epochs = Epochs()
         self._forget_maps()
+        self._members.clear()
+        self._once = Once()
 
     async def subscribe(self, channel: str) -> None:
         """Nothing to do: every publication of this process is delivered here."""
@@ -45,13 +47,13 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
         deliver = self._running
         if guard is NO_GUARD and retention.size == 0:
             deliver(channel, publication)
-            return Position(0, self._epoch)
+            return Position(0, self._epochs.of(channel))
         now = self._clock()
         done = self._once.find(channel, guard, now)
         if done is not None:
             return done
         if retention.size == 0:
-            position = Position(0, self._epoch)
+            position = Position(0, self._epochs.of(channel))
         else:
             log = self._log(channel)
             publication = log.append(publication, retention.size, retention.ttl, now)
@@ -74,7 +76,7 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
     ) -> tuple[Sequence[Publication], Position]:
         log = self._logs.get(channel)
         if log is None:
-            return (), Position(0, self._epoch)
+            return (), Position(0, self._epochs.of(channel))
         return log.read(since, limit, self._clock(), reverse=reverse)
 
     async def remove_history(self, channel: str) -> None:
@@ -98,7 +100,7 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
         log = self._logs.get(channel)
         if log is None:
             # That of a position in a channel not used before, so that who stood there has missed nothing else.
-            log = self._logs[channel] = Log(self._epoch)
+            log = self._logs[channel] = Log(self._epochs.of(channel))
         return log
 
     def _sweep(self, now: float) -> None:
@@ -108,7 +110,6 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
     def _forget(self, channels: Sequence[str]) -> None:
         for channel in channels:
             del self._logs[channel]
+            self._epochs.forget(channel)
         if channels:
             self._once.forget(set(channels))
-            # A channel that was forgotten and comes back must not look like the old one.
-            self._epoch = secrets.token_hex(4)

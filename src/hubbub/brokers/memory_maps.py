@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import NamedTuple
 
 from hubbub.brokers.base import NO_GUARD, Deliver, Guard
-from hubbub.brokers.log import Log, Once
+from hubbub.brokers.log import Epochs, Log, Once
 from hubbub.brokers.maps import MapRetention, Maps, Only, Outcome, Page, Suppressed, removal
 from hubbub.errors import UsageError
 from hubbub.protocol.position import Position
@@ -112,7 +112,8 @@ class MemoryMaps(Maps):
         self._changed = Once()
         self._looks: list[tuple[float, str]] = []  # a heap of when, at which map
         self._timer: asyncio.TimerHandle | None = None
-        self._new_epoch = self._streamless_epoch = secrets.token_hex(4)
+        self._map_epochs = Epochs()
+        self._streamless_epoch = secrets.token_hex(4)
 
     async def put_entry(
         self, channel: str, entry: Publication, retention: MapRetention, guard: Guard = NO_GUARD, only: Only = ""
@@ -121,7 +122,7 @@ class MemoryMaps(Maps):
         done = self._changed.find(channel, once, now)
         if done is not None:
             return Outcome(done, "idempotency")
-        map_ = self._maps.get(channel) or _Map(retention, self._epoch_of(retention))
+        map_ = self._maps.get(channel) or _Map(retention, self._epoch_of(channel, retention))
         why_not = _why_not(map_.entries.get(entry.key), guard, only)
         if why_not:
             if only == "touch":
@@ -142,7 +143,7 @@ class MemoryMaps(Maps):
             return Outcome(done, "idempotency")
         map_ = self._maps.get(channel)
         if map_ is None or key not in map_.entries:
-            return Outcome(self._position(map_, retention), "key_not_found")
+            return Outcome(self._position(channel, retention), "key_not_found")
         change = map_.remove(key, now)
         position = map_.log.position
         self._changed.note(channel, once, position, now)
@@ -155,7 +156,7 @@ class MemoryMaps(Maps):
     ) -> Page:
         map_ = self._maps.get(channel)
         if map_ is None:
-            return Page((), self._position(None, retention))
+            return Page((), self._position(channel, retention))
         map_.use(self._clock())
         if key:
             entry = map_.entries.get(key)
@@ -173,7 +174,7 @@ class MemoryMaps(Maps):
     ) -> tuple[Sequence[Publication], Position]:
         map_ = self._maps.get(channel)
         if map_ is None:
-            return (), self._position(None, retention)
+            return (), self._position(channel, retention)
         now = self._clock()
         map_.use(now)
         return map_.log.read(since, limit, now, reverse=reverse)
@@ -196,12 +197,13 @@ class MemoryMaps(Maps):
             raise UsageError("the hub is not running: give FastAPI its lifespan, FastAPI(lifespan=hub.lifespan)")
         return self._deliver
 
-    def _epoch_of(self, retention: MapRetention) -> str:
-        """That of a map which is not there yet: who stood at its beginning has missed nothing else."""
-        return self._new_epoch if retention.stream else self._streamless_epoch
+    def _epoch_of(self, channel: str, retention: MapRetention) -> str:
+        """That of a map which is not there yet."""
+        return self._map_epochs.of(channel) if retention.stream else self._streamless_epoch
 
-    def _position(self, map_: _Map | None, retention: MapRetention) -> Position:
-        return Position(0, self._epoch_of(retention)) if map_ is None else map_.log.position
+    def _position(self, channel: str, retention: MapRetention) -> Position:
+        map_ = self._maps.get(channel)
+        return Position(0, self._epoch_of(channel, retention)) if map_ is None else map_.log.position
 
     # What expires
 
@@ -242,13 +244,13 @@ class MemoryMaps(Maps):
 
     def _forget_map(self, channel: str) -> None:
         if self._maps.pop(channel).log.idle_until:
-            # One that was forgotten and comes back must not look like the old one.
-            self._new_epoch = secrets.token_hex(4)
+            self._map_epochs.forget(channel)
 
     def _forget_maps(self) -> None:
         self._maps.clear()
         self._looks.clear()
-        self._new_epoch = self._streamless_epoch = secrets.token_hex(4)
+        self._map_epochs = Epochs()
+        self._streamless_epoch = secrets.token_hex(4)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -38,7 +38,7 @@ export class People {
 
   leave({ client }) {
     this.gone.add(client);
-    
+    this.entries.get(client)?.remove();
     this.entries.delete(client);
     this.counter.textContent = this.entries.size;
   }

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
 from hubbub.hub.transport import Framing
 from hubbub.protocol.codecs import Codec
@@ -11,6 +11,7 @@ from hubbub.protocol.delta import make_delta
 from hubbub.protocol.events import Join, Leave, Push, Reply
 from hubbub.protocol.events import Publication as PublicationMessage
 from hubbub.protocol.filters import Filter
+from hubbub.protocol.position import Position
 from hubbub.protocol.publication import NO_DATA, Event, Payload, Presence, Publication, size_of
 from hubbub.protocol.schema import NOTHING
 
@@ -22,10 +23,10 @@ class Encoding(ABC):
     """What receivers of one kind are sent for the events of a channel. Equal ones share their batches."""
 
     framing: Framing
-    needs_before: ClassVar[bool] = False
+    needs_before: bool = False
     """Whether ``join`` looks at the publication before."""
-    after_first: "Encoding | None" = None
-    """The encoding of a receiver that has got a publication in this one, where that is another."""
+    position: Position | None = None
+    """Where these receivers stand, if they are ahead of what was delivered; see ``Ahead``."""
 
     @abstractmethod
     def join(self, channel: str, events: Sequence[Event], before: Publication | None) -> Any:
@@ -37,6 +38,10 @@ class Encoding(ABC):
         Raises:
             Disconnect: these receivers cannot be sent that, and must be disconnected.
         """
+
+    def after(self, events: Sequence[Event]) -> "Encoding":
+        """The encoding of a receiver that has got ``events`` in this one."""
+        return self
 
     def push_all(self, batch: Any, receivers: Iterable[Any]) -> None:
         """Pushes a batch to receivers of this encoding; what one of them raises reaches no other."""
@@ -92,11 +97,13 @@ class Deltas(Pushes):
 
     def __init__(self, framing: Framing, codec: Codec, *, presence: bool, fresh: bool) -> None:
         super().__init__(framing, codec, presence=presence)
-        if fresh:
-            self.after_first = deltas(framing, codec, presence=presence, fresh=False)
+        self._next: Deltas = deltas(framing, codec, presence=presence, fresh=False) if fresh else self
 
     def join(self, channel: str, events: Sequence[Event], before: Publication | None) -> Any:
-        return super().join(channel, events, None if self.after_first is not None else before)
+        return super().join(channel, events, before if self._next is self else None)
+
+    def after(self, events: Sequence[Event]) -> Encoding:
+        return self._next if any(type(event) is Publication for event in events) else self
 
     def publication(self, publication: Publication, before: Publication | None) -> PublicationMessage:
         return delta_publication(self.codec, publication, before)
@@ -152,6 +159,45 @@ class FilteredMap(Filtered):
             return publication
         before = publication.before
         return unseen(publication) if before is not None and tags.matches(before.tags) else None
+
+
+class Ahead(Encoding):
+    """As another encoding, for receivers that have all up to a position already, which has not all come here yet.
+
+    A broker's deliveries may lag behind its history: what a session was answered may be delivered once more.
+    """
+
+    def __init__(self, encoding: Encoding, position: Position) -> None:
+        self.framing = encoding.framing
+        self.needs_before = encoding.needs_before
+        self.position: Position = position
+        self._encoding = encoding
+
+    def join(self, channel: str, events: Sequence[Event], before: Publication | None) -> Any:
+        rest: list[Event] = []
+        for event in events:
+            if self._is_new(event):
+                rest.append(event)
+            else:
+                before = event if type(event) is Publication else before
+        return self._encoding.join(channel, rest, before) if rest else None
+
+    def _is_new(self, event: Event) -> bool:
+        offset, epoch = self.position
+        return type(event) is not Publication or not event.offset or event.epoch != epoch or event.offset > offset
+
+    def after(self, events: Sequence[Event]) -> Encoding:
+        offset, epoch = self.position
+        counted = [event for event in events if type(event) is Publication and event.offset]
+        if all(event.epoch == epoch and event.offset < offset for event in counted):
+            return self
+        return self._encoding.after([event for event in events if self._is_new(event)])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ahead) and self._encoding == other._encoding and self.position == other.position
+
+    def __hash__(self) -> int:
+        return hash((self._encoding, self.position))
 
 
 class Hold(Encoding):

@@ -11,17 +11,22 @@ Exactness. Everyone who is in the room when a publication is delivered gets it o
 joins while something is noted is *late* for so much of it, and gets the rest apart from the wave. Who leaves
 is given at once what he is still owed. Both need no sealing, so a storm of them costs no copies. The order
 for each receiver is that of the deliveries.
+
+Positions. Publications with an offset follow one another, in the room; one that does not tells of a loss. A
+receiver that has read the history may be *ahead* of the room: it is not given again what it has, and for it the
+next is what follows its own position, up to the moment when the room has come there too.
 """
 
 import asyncio
 import logging
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from hubbub.errors import Disconnect
-from hubbub.hub.encodings import Encoding
+from hubbub.errors import Disconnect, InsufficientState
+from hubbub.hub.encodings import Ahead, Encoding
+from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Event, Publication
 
 _log = logging.getLogger("hubbub")
@@ -32,8 +37,8 @@ Receiver = Any
 _Receivers = dict[Encoding, dict[Receiver, None]]
 """Receivers by what they are written, in the order they came."""
 
-OnGap = Callable[[str], None]
-"""Told of a channel whose publications do not follow each other any more."""
+OnGap = Callable[[str, Collection[Receiver]], None]
+"""Told of a channel and those of its receivers for whom the next publication does not follow the one before."""
 
 
 class _Room:
@@ -75,9 +80,27 @@ class _Room:
 
     def change(self, receiver: Receiver, encoding: Encoding, other: Encoding) -> None:
         """Writes to a receiver in another way, unless it has left."""
-        if receiver in self.receivers.get(encoding, ()):
+        if other is not encoding and receiver in self.receivers.get(encoding, ()):
             self.remove(receiver, encoding)
             self.add(receiver, other)
+
+    def has_reached(self, position: Position) -> bool:
+        """Whether all up to a position has come here."""
+        return self.epoch == position.epoch and self.top >= position.offset
+
+    def losers(self, publication: Publication) -> list[Receiver]:
+        """The receivers for whom there is something missing before ``publication``."""
+        offset, epoch = publication.offset, publication.epoch
+        follows = not self.top or (epoch == self.epoch and offset == self.top + 1)
+        losers: list[Receiver] = []
+        for encoding, receivers in self.receivers.items():
+            own = encoding.position
+            if own is None or self.has_reached(own):
+                if not follows:
+                    losers += receivers
+            elif epoch != own.epoch or offset > own.offset + 1:
+                losers += receivers
+        return losers
 
     def push_noted(self, receiver: Receiver, encoding: Encoding) -> None:
         """Pushes what is noted for one receiver, apart from the wave."""
@@ -96,14 +119,13 @@ class _Room:
             encoding = self.encoding_of(receiver)
             if encoding is not None and receiver in self.late:  # else a push made it leave
                 self.push_noted(receiver, encoding)
-                if encoding.after_first is not None and has_publication(self.noted[after:]):
-                    self.change(receiver, encoding, encoding.after_first)
+                self.change(receiver, encoding, encoding.after(self.noted[after:]))
         wave = self.wave = _Wave(self, self.noted)
-        first = has_publication(self.noted)
-        for encoding in tuple(wave.owed):
-            if first and encoding.after_first is not None:
-                for receiver in wave.owed[encoding]:
-                    self.change(receiver, encoding, encoding.after_first)
+        for encoding, receivers in wave.owed.items():
+            other = encoding.after(self.noted)
+            if other is not encoding:
+                for receiver in receivers:
+                    self.change(receiver, encoding, other)
         needed = any(encoding.needs_before for encoding in self.receivers)
         self.last = self.before(len(self.noted)) if needed else None
         self.noted = []
@@ -180,11 +202,6 @@ def push(encoding: Encoding, batch: Any, receivers: Sequence[Receiver]) -> None:
         encoding.push_all(batch, receivers)
 
 
-def has_publication(events: Sequence[Event]) -> bool:
-    """Whether a receiver of ``events`` has a publication that the next one can be told apart from."""
-    return any(type(event) is Publication for event in events)
-
-
 class Fanout:
     """The rooms of this process and what is under way to them. Used from one event loop alone."""
 
@@ -207,11 +224,22 @@ class Fanout:
                 room.late[receiver] = len(room.noted)
         return len(room) == 1
 
-    def change(self, channel: str, receiver: Receiver, encoding: Encoding) -> None:
-        """Writes to a receiver that is there in another way from now on."""
+    def change(self, channel: str, receiver: Receiver, encoding: Encoding, position: Position | None = None) -> None:
+        """Writes to a receiver that is there in another way from now on.
+
+        Args:
+            position: where it stands, if it is to be told of a loss: it has all up to there.
+
+        Raises:
+            InsufficientState: more than that has come here already.
+        """
         room = self._rooms[channel]
         before = room.encoding_of(receiver)
         assert before is not None
+        if position is not None and not room.has_reached(position):
+            encoding = Ahead(encoding, position)
+        elif position is not None and room.top > position.offset:
+            raise InsufficientState
         room.change(receiver, before, encoding)
 
     def leave(self, channel: str, receiver: Receiver) -> bool:
@@ -234,17 +262,18 @@ class Fanout:
     def deliver(self, channel: str, event: Event) -> None:
         """Sends to every receiver that is in the channel now. Returns at once and never raises.
 
-        A publication that came before is dropped; one that does not follow the one before is told ``on_gap``.
+        A publication that came before is dropped. Those for whom one does not follow are told of to ``on_gap``
+        before it is sent to anybody.
         """
         room = self._rooms.get(channel)
         if room is None:
             return
         if type(event) is Publication and event.offset:
-            same_epoch = event.epoch == room.epoch
-            if room.top and not (same_epoch and event.offset == room.top + 1):
-                if same_epoch and event.offset <= room.top:
-                    return
-                self._on_gap(channel)
+            if event.epoch == room.epoch and event.offset <= room.top:
+                return
+            losers = room.losers(event)
+            if losers:
+                self._on_gap(channel, losers)
             room.top = event.offset
             room.epoch = event.epoch
         if not room.noted:
@@ -263,13 +292,13 @@ class Fanout:
         """The channels that have receivers here, and how many."""
         return {channel: len(room) for channel, room in self._rooms.items()}
 
-    def follows(self, channel: str, offset: int) -> bool:
-        """Whether the publication of this offset is the one that the next delta here will be made against."""
+    def follows(self, channel: str, position: Position) -> bool:
+        """Whether the publication at this position is the one that the next delta here will be made against."""
         room = self._rooms.get(channel)
         if room is None:
             return False
         last = room.before(len(room.noted))
-        return last is not None and last.offset == offset > 0
+        return last is not None and (last.offset, last.epoch) == position and last.offset > 0
 
     def flush(self) -> None:
         """Works off everything that is noted or under way, without slices: for the end."""

@@ -15,8 +15,9 @@ subscribe go out at once: behind them, publications may come at any moment.
 import asyncio
 import enum
 import logging
+import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -88,7 +89,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("hubbub")
 
 _NO_SUBSCRIPTIONS: dict[str, Subscription] = {}
-_NO_DEPARTURES: dict[str, asyncio.Future[None]] = {}
+_NO_CHORES: dict[str, asyncio.Future[None]] = {}
 _LONGEST_TTL = 2**32 - 1
 """Seconds that the protocol has room for."""
 _REFUSED_FOR = 5.0
@@ -143,9 +144,9 @@ class Session:
     __slots__ = (
         "__weakref__",
         "_address",
+        "_chores",
         "_connected_at",
         "_connection",
-        "_departing",
         "_expire_at",
         "_inbox",
         "_link",
@@ -188,7 +189,7 @@ class Session:
         self._out: list[Payload] = []
         self._worker: asyncio.Task[None] | None = None
         self._rate: RateLimit | None = None
-        self._departing = _NO_DEPARTURES
+        self._chores = _NO_CHORES
         engine.alarms.set(self, engine.loop.time() + engine.settings.stale_timeout)
 
     # Who it is
@@ -229,13 +230,17 @@ class Session:
             return
         for message in messages:
             try:
-                self._inbox += self._link.codec.decode(message)
+                for command in self._link.codec.decode(message):
+                    if self.ping_payload is not None and _is_pong(command):
+                        self.ping_payload = None  # at once: it shows that the peer lives, however busy we are
+                    else:
+                        self._inbox.append(command)
             except ValueError as error:
                 _log.debug("session %s: %s", self.id, error)
                 self._inbox.append(BadRequest())
         if len(self._inbox) > engine.settings.max_inbox_messages:
             self.end(SessionRateExceeded())
-        elif self._inbox and self._worker is None and not self._is_pong():
+        elif self._inbox and self._worker is None:
             self._worker = engine.loop.create_task(self._work())
 
     def on_lost(self, goodbye: Goodbye) -> None:
@@ -258,7 +263,8 @@ class Session:
     def on_alarm(self) -> None:
         """A deadline has passed: that of the connect, of the connection or of a subscription."""
         if self._state in (State.CONNECTING, State.REFUSED):
-            self.end(Stale())
+            # Where it is we who are late with the answer, the client may come back.
+            self.end(Stale() if self._worker is None else ServerError())
             return
         settings = self.engine.settings
         now = self.engine.wall()
@@ -275,6 +281,8 @@ class Session:
         self.set_alarm()
 
     def set_alarm(self) -> None:
+        if not self.alive:
+            return
         settings = self.engine.settings
         grace = 0.0 if self._link.unidirectional else settings.expired_grace
         due = [
@@ -288,20 +296,6 @@ class Session:
             self.engine.alarms.clear(self)
 
     # Commands
-
-    def _is_pong(self) -> bool:
-        """Deals with the most frequent command of all without a task."""
-        command = self._inbox[0]
-        if len(self._inbox) == 1 and type(command) is Command and not command.id and command.send is None:
-            self._inbox = []
-            self._on_pong()
-            return True
-        return False
-
-    def _on_pong(self) -> None:
-        if self.ping_payload is None or self._state is not State.CONNECTED:
-            self.end(BadRequest())
-        self.ping_payload = None
 
     async def _work(self) -> None:
         """Works off the inbox, one command after the other."""
@@ -321,9 +315,8 @@ class Session:
 
     async def _handle(self, command: Command) -> None:
         method = next((name for name in METHODS if getattr(command, name) is not None), None)
-        if not command.id and command.send is None:
-            self._on_pong()
-            return
+        if _is_pong(command):
+            raise BadRequest  # no ping waits for it
         if method is None or (method == "connect") != (self._state is State.CONNECTING):
             if self._state is not State.ENDED:
                 raise BadRequest
@@ -352,7 +345,7 @@ class Session:
         if connecting and self._link.unidirectional:
             raise _UNIDIRECTIONAL_ENDS.get(error.code, ServerError)()
         self._say(Reply(number, error=Error(error.code, error.message, error.temporary)))
-        if connecting:
+        if connecting and self._state is State.CONNECTING:
             self._flush()
             self._inbox = []
             self._state = State.REFUSED
@@ -408,6 +401,8 @@ class Session:
         else:
             self._answer(number, "connect", result)
         self._flush(behind)
+        if not self.alive:  # that was too much for it
+            return
         engine.sessions.admit(self, pinged=not self._link.native_pings)
         self.set_alarm()
         for channel in entries:
@@ -424,8 +419,7 @@ class Session:
         if len(self.subscriptions) >= engine.settings.max_channels_per_session:
             raise LimitExceeded
         declaration, parameters = engine.registry.find(channel)
-        if channel in self._departing:  # or the end of that would be the end of this
-            await asyncio.wait([self._departing[channel]])
+        await self._finish_chores(channel)
         grant = await declaration.kind.admit(self, declaration, parameters, request)
         if grant.expire_at and grant.expire_at <= engine.wall():
             raise Expired
@@ -460,7 +454,7 @@ class Session:
         subscription = self.subscriptions.get(channel)
         if subscription is not None and subscription.announced:
             presence = Presence(self.member(subscription.channel_info), joined=True)
-            self.engine.begin(self.engine.announce(channel, presence))
+            self.begin(channel, self.engine.announce(channel, presence))
 
     # What commands need
 
@@ -494,7 +488,7 @@ class Session:
         return NOTHING if payload is None else self.codec.data(payload)
 
     def ttl(self, expire_at: float) -> int:
-        return int(max(0, min(expire_at - self.engine.wall(), _LONGEST_TTL)))
+        return math.ceil(max(0, min(expire_at - self.engine.wall(), _LONGEST_TTL)))
 
     # What the hub calls
 
@@ -518,8 +512,7 @@ class Session:
         asked = commands.SubscribeRequest()
         if since is not None:
             asked = commands.SubscribeRequest(recover=True, offset=since.offset, epoch=since.epoch)
-        if channel in self._departing:
-            await asyncio.wait([self._departing[channel]])
+        await self._finish_chores(channel)
         entry = await enter(self, channel, grant, asked)
         assert entry is not None
         if not self.alive or channel in self.subscriptions:
@@ -564,15 +557,27 @@ class Session:
             return False
         rest = subscription.declaration.kind.leave(self, channel, subscription)
         if rest is not None:
-            if self._departing is _NO_DEPARTURES:
-                self._departing = {}
-            self._departing[channel] = departing = self.engine.begin(rest)
-            departing.add_done_callback(lambda done: self._depart(channel, done))
+            self.begin(channel, rest)
         return True
 
-    def _depart(self, channel: str, departed: "asyncio.Future[None]") -> None:
-        if self._departing.get(channel) is departed:
-            del self._departing[channel]
+    def begin(self, channel: str, chore: Coroutine[Any, Any, None]) -> None:
+        """Does in the background what a channel asks for, behind what it asked for before."""
+        if self._chores is _NO_CHORES:
+            self._chores = {}
+        before = self._chores.get(channel)
+        begun = self.engine.begin(chore if before is None else _behind(before, chore))
+        self._chores[channel] = begun
+        begun.add_done_callback(lambda _: self._drop_chore(channel, begun, chore))
+
+    def _drop_chore(self, channel: str, done: asyncio.Future[None], chore: Coroutine[Any, Any, None]) -> None:
+        chore.close()  # it may not have had its turn
+        if self._chores.get(channel) is done:
+            del self._chores[channel]
+
+    async def _finish_chores(self, channel: str) -> None:
+        """Waits until a channel is done with what was before, or the end of that would be the end of what comes."""
+        while channel in self._chores:
+            await asyncio.wait([self._chores[channel]])
 
     def refresh(self, identity: Identity) -> None:
         """Makes a new identity of the same user count.
@@ -661,6 +666,15 @@ class Session:
         if self._worker is not None:
             await asyncio.wait([self._worker])
         await connection.aclose()
+
+
+def _is_pong(command: Command) -> bool:
+    return not command.id and command.send is None
+
+
+async def _behind(before: asyncio.Future[None], chore: Coroutine[Any, Any, None]) -> None:
+    await asyncio.wait([before])
+    await chore
 
 
 _OF_A_CHANNEL = frozenset(

@@ -134,10 +134,12 @@ class Sessions:
         """The session that shows this secret."""
         return self._of_secret.get(secret)
 
-    def lose(self, channel: str) -> None:
-        """Publications of ``channel`` were lost on their way here."""
+    def lose(self, channel: str, receivers: Collection[object]) -> None:
+        """Publications of ``channel`` were lost on their way to these receivers, which are transports of sessions."""
+        losers = set(receivers)
         for session in self:
-            session.lose(channel)
+            if session.transport in losers:
+                session.lose(channel)
 
     # What the server does to them
 

@@ -1,13 +1,14 @@
 """Sessions over one long HTTP response: streaming and Server-Sent Events.
 
 What the session sends is the body of the response; what the client sends comes by ``POST /emulation``, or not at
-all. The one queue is a list of chunks, bounded in bytes; the endpoint's own coroutine empties it.
+all. The one queue is a list of chunks, bounded in bytes; the endpoint's own coroutine empties it. ASGI has no word
+for the end of a peer that does not read, so that is taken from uvicorn where it is there; see ``dropping``.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from hubbub.errors import Disconnect, Goodbye, Slow
 from hubbub.hub.transport import Framing, Peer, Policy, Transport
@@ -51,16 +52,38 @@ def _text(payload: Payload) -> str:
 
 
 class StreamTransport(Transport):
-    """A response that goes on until the session ends."""
+    """A response that goes on until the session ends.
 
-    __slots__ = ("__weakref__", "_chunks", "_closing", "_codec", "_peer", "_policy", "_queued", "_waiter", "framing")
+    Args:
+        drop: ends the connection behind the response at once, if that can be done.
+    """
 
-    def __init__(self, framing: Framing, codec: Codec) -> None:
+    __slots__ = (
+        "__weakref__",
+        "_aborted",
+        "_chunks",
+        "_closing",
+        "_codec",
+        "_drop",
+        "_peer",
+        "_policy",
+        "_queued",
+        "_sending",
+        "_timer",
+        "_waiter",
+        "framing",
+    )  # fmt: skip
+
+    def __init__(self, framing: Framing, codec: Codec, drop: Callable[[], None]) -> None:
         self.framing = framing
         self._codec = codec
+        self._drop = drop
         self._chunks: list[bytes] = []
         self._queued = 0
         self._closing = False
+        self._aborted = False
+        self._sending: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def attach(self, peer: Peer, policy: Policy) -> None:
@@ -88,11 +111,14 @@ class StreamTransport(Transport):
             told = Reply(push=Push(disconnect=DisconnectPush(code, reason)))
             self._chunks.append(self.framing.join((self._codec.encode(told),)))
             self._closing = True
+            self._timer = asyncio.get_running_loop().call_later(self._policy.close_timeout, self.abort)
             self._wake()
 
     def abort(self) -> None:
         self._chunks.clear()
-        self._closing = True
+        self._closing = self._aborted = True
+        if self._sending is not None:
+            self._sending.cancel()
         self._wake()
 
     def give_up(self, fault: Disconnect) -> None:
@@ -107,35 +133,50 @@ class StreamTransport(Transport):
 
     async def respond(self, receive: Receive, send: Send) -> None:
         """Sends the body of the response, to the end of the session or of the connection."""
-        loop = asyncio.get_running_loop()
-        gone = loop.create_task(_gone(receive))
+        gone = asyncio.get_running_loop().create_task(_gone(receive))
         gone.add_done_callback(lambda _: self._lose())
         try:
             while self._chunks or not self._closing:
-                if not self._chunks:
-                    self._waiter = loop.create_future()
+                if self._chunks:
+                    body, self._chunks = b"".join(self._chunks), []
+                    await self._send(send, body, more_body=True)
+                    self._queued = sum(map(len, self._chunks))
+                    self._note_queued()
+                else:
+                    self._waiter = asyncio.get_running_loop().create_future()
                     await self._waiter
-                    continue
-                body, self._chunks = b"".join(self._chunks), []
-                sending = loop.create_task(_send(send, body))
-                await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
-                if not sending.done():
-                    sending.cancel()
-                    break
-                sending.result()
-                self._queued = sum(map(len, self._chunks))
-                self._policy.backlog.note(self, self._queued) if self._queued else self._policy.backlog.clear(self)
-            if not gone.done():
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except OSError:
-            pass  # the peer is gone
+            if not self._aborted:
+                await self._send(send, b"", more_body=False)
+            if self._aborted and not gone.done():
+                self._drop()
+                await asyncio.wait({gone}, timeout=self._policy.close_timeout)  # so that the server knows it too
         finally:
             gone.cancel()
             self._lose()
 
+    async def _send(self, send: Send, body: bytes, *, more_body: bool) -> None:
+        """Sends one piece. Ends without that when the transport is aborted; a server that fails is a peer gone."""
+        message = {"type": "http.response.body", "body": body, "more_body": more_body}
+        sending = self._sending = asyncio.ensure_future(_call(send, message))
+        try:
+            await asyncio.wait({sending})
+        finally:
+            self._sending = None
+            sending.cancel()
+        if not sending.cancelled() and sending.exception() is not None:
+            self._lose()
+
+    def _note_queued(self) -> None:
+        if self._queued and not self._closing:
+            self._policy.backlog.note(self, self._queued)
+        else:
+            self._policy.backlog.clear(self)
+
     def _lose(self) -> None:
         self._policy.backlog.clear(self)
         self.abort()
+        if self._timer is not None:
+            self._timer.cancel()
         peer, self._peer = self._peer, None
         if peer is not None:
             peer.on_lost(Goodbye(1006, "", "peer"))
@@ -150,5 +191,5 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-async def _send(send: Send, body: bytes) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": True})
+async def _call(send: Send, message: Message) -> None:
+    await send(message)

@@ -1,10 +1,11 @@
 """The endpoints of sessions over HTTP: ``http_stream``, ``sse``, their one-way forms, and ``/emulation``."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -13,6 +14,7 @@ from hubbub.hub.admission import ensure_origin_allowed
 from hubbub.hub.engine import Engine
 from hubbub.hub.session import Link
 from hubbub.protocol.codecs import JSON, PROTOBUF, UNIDIRECTIONAL, Codec
+from hubbub.transports.asgi import dropping
 from hubbub.transports.entrance import Running, admit, open_session, query_of
 from hubbub.transports.stream import Delimited, EventStream, Lines, StreamTransport
 
@@ -69,13 +71,16 @@ class StreamDoor:
             engine.admission.leave(address)
             await Response(status_code=rejected.status, headers=cors(engine, scope))(scope, receive, send)
             return
+        except ClientDisconnect:
+            engine.admission.leave(address)
+            return
         except BaseException:
             engine.admission.leave(address)
             raise
         form = self._form
         if form is HTTP_STREAM and request.headers.get("content-type", "").startswith(_BINARY):
             form = HTTP_STREAM_PROTOBUF
-        transport = StreamTransport(form.framing, form.link.codec)
+        transport = StreamTransport(form.framing, form.link.codec, dropping(scope))
         session = open_session(engine, form.link, transport, address, scope)
         transport.attach(session, engine.session_policy)
         headers = {**form.headers, **cors(engine, scope)}
@@ -99,7 +104,11 @@ class StreamDoor:
             if not first:
                 raise _Rejected(400)
         else:
-            first = await read_body(request, engine.settings.max_message_size)
+            try:
+                async with asyncio.timeout(engine.settings.handshake_timeout):
+                    first = await read_body(request, engine.settings.max_message_size)
+            except TimeoutError:
+                raise _Rejected(408) from None
         if one_way and not _is_connect_request(first):
             raise _Rejected(400)
         return first
@@ -133,6 +142,8 @@ class EmulationDoor:
             status = 403
         except _Rejected as rejected:
             status = rejected.status
+        except ClientDisconnect:
+            return
         await Response(status_code=status, headers=cors(engine, scope))(scope, receive, send)
 
     async def _take(self, engine: Engine, request: Request) -> int:

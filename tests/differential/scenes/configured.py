@@ -1,6 +1,6 @@
 """Another configuration: short timers and low limits."""
 
-from tests.differential.scenario import After, AwaitPing, Http, Open, Scenario, Send, Step, Wait, api
+from tests.differential.scenario import After, AwaitPing, Open, Scenario, Send, Step, Wait, api
 from tests.differential.tokens import FAR, PAST, channel, sign, user
 
 from .building import CONNECT, command, connect_as, joined

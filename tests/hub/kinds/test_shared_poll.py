@@ -415,7 +415,7 @@ def test_polls_of_a_slow_source_never_overlap_and_hold_up_no_session(clock: Cloc
 def test_polls_do_not_overlap_when_all_leave_and_come_back_meanwhile(clock: Clock) -> None:
     async def scene() -> None:
         async with PollStage() as stage:
-            stage.market.delay = 17.0
+            stage.market.delay, stage.market.stubborn = 17.0, True
             for _ in range(5):
                 viewer = await stage.viewer()
                 await viewer.track("k")

@@ -163,8 +163,7 @@ class Follower:
         request: Json = {"channel": channel, "type": 1, "limit": limit}
         self._request = request | ({"delta": "fossil"} if delta else {}) | ({"tf": tags} if tags else {})
         self._guest: Guest | None = None
-        self._replies: list[Json] = []
-        self._seen = 0
+        self._inbox: list[Json] = []
         self._subscribed = False
         self._position: tuple[int, str] | None = None
         self._recovers = False
@@ -180,7 +179,7 @@ class Follower:
         """Comes, stays, and comes back whenever it was cut off; until cancelled."""
         while True:
             self._guest = await self._stage.sessions.enter()
-            self._seen, self._subscribed, self._replies = 0, False, []
+            self._inbox, self._subscribed = [], False
             guest = self._guest
             while guest is self._guest and guest.closed is None:
                 if not self._subscribed:
@@ -250,18 +249,19 @@ class Follower:
         """The result; None if it was told to start anew, or cut off."""
         number = guest.begin(subscribe={**self._request, **request})
         while guest is self._guest and guest.closed is None:
-            self._listen(guest)
-            for reply in self._replies:
-                if reply["id"] == number:
-                    self._replies.remove(reply)
-                    if "subscribe" in reply:
-                        result: Json = reply["subscribe"]
-                        return result
-                    assert reply["error"]["code"] == 112, reply
-                    self.unrecoverable += 1
-                    self._begin_anew()
-                    return None
-            await asyncio.sleep(0.01)
+            self._inbox += guest.take()
+            if not self._inbox:
+                await asyncio.sleep(0.01)
+                continue
+            reply = self._inbox.pop(0)
+            assert reply.get("id") == number, "nothing comes before the answer"
+            if "subscribe" in reply:
+                result: Json = reply["subscribe"]
+                return result
+            assert reply["error"]["code"] == 112, reply
+            self.unrecoverable += 1
+            self._begin_anew()
+            return None
         return None
 
     def _go_live(self, result: Json) -> None:
@@ -274,32 +274,18 @@ class Follower:
         self._recovers = result.get("recoverable", False)
         self._subscribed = True
         self.recovered += result.get("recovered", False)
-        self._replay(result)
 
     # What it is sent
 
     def _listen(self, guest: Guest) -> None:
-        for message in guest.take():
-            push = message.get("push", {})
-            if not push:
-                self._replies.append(message)
-            elif "unsubscribe" in push:
+        self._inbox += guest.take()
+        while self._inbox and self._subscribed:
+            push = self._inbox.pop(0)["push"]
+            if "unsubscribe" in push:
                 assert push["unsubscribe"]["code"] == 2500
                 self._subscribed = False
-            elif self._subscribed:
-                self._follow(push["pub"])
             else:
-                self._early.append(push["pub"])
-
-    @property
-    def _early(self) -> list[Json]:
-        """Pushes that came in one message with the answer that they are behind."""
-        return self.__dict__.setdefault("early", [])  # type: ignore[no-any-return]
-
-    def _replay(self, result: Json) -> None:
-        early, self.__dict__["early"] = self._early, []
-        for publication in early:
-            self._follow(publication)
+                self._follow(push["pub"])
 
     def _follow(self, publication: Json) -> None:
         offset = publication.get("offset", 0)

@@ -38,6 +38,8 @@ class Market(Source):
         self.versions: list[dict[str, int]] = []
         self.delay = 0.0
         self.error: Exception | None = None
+        self.stubborn = False
+        """Whether it goes on when nobody waits for it any more, as a thread does."""
         self.running = self.most = 0
         self.closed = False
 
@@ -48,16 +50,20 @@ class Market(Source):
         assert (channel, parameters) == (CHANNEL, {"market": "oslo"})
         self.asked.append(tuple(key for key, _ in wanted))
         self.versions.append(dict(wanted))
+        work = asyncio.ensure_future(self._work())
+        await (asyncio.shield(work) if self.stubborn else work)
+        if self.error is not None:
+            raise self.error
+        found = [self.values[key] for key, _ in wanted if key in self.values]
+        return Answer([value_of(p.key, encode(p.data), p.version, removed=p.removed) for p in found], self.epoch)
+
+    async def _work(self) -> None:
         self.running += 1
         self.most = max(self.most, self.running)
         try:
             await asyncio.sleep(self.delay)
         finally:
             self.running -= 1
-        if self.error is not None:
-            raise self.error
-        found = [self.values[key] for key, _ in wanted if key in self.values]
-        return Answer([value_of(p.key, encode(p.data), p.version, removed=p.removed) for p in found], self.epoch)
 
     def close(self) -> None:
         self.closed = True

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hubbub.errors import InsufficientState
 from hubbub.hub.encodings import HOLD, Encoding, Held
-from hubbub.hub.fanout import has_publication
 from hubbub.hub.kinds.base import Entry
 from hubbub.hub.subscription import Subscription
 from hubbub.protocol.events import SubscribeResult
@@ -70,35 +69,34 @@ class HeldEntry(Entry):
         fanout.join(channel, session.transport, encoding)
         fanout.leave(channel, self._held)
         events = self._rest()
-        if not events:
-            return ()
-        batch = encoding.join(channel, events, None)
-        if encoding.after_first is not None and has_publication(events):
-            fanout.change(channel, session.transport, encoding.after_first)
+        batch = encoding.join(channel, events, None) if events else None
+        fanout.change(channel, session.transport, encoding.after(events), self._position)
         return () if batch is None else (batch,)
 
     def _rest(self) -> list[Event]:
-        """What the answer does not have yet, without a gap to it."""
+        """What the answer does not have yet, without a gap to it; the position is that behind it, then."""
         rest: list[Event] = []
-        offset, epoch = self._position or (0, "")
         for event in self._held:
             if type(event) is Publication:
                 if event.offset and self._position is not None:
+                    offset, epoch = self._position
                     if event.epoch == epoch and event.offset <= offset:
                         continue
                     if event.epoch != epoch or event.offset != offset + 1:
                         raise InsufficientState
-                    offset = event.offset
+                    self._position = Position(event.offset, epoch)
             elif not self._pushes_presence:
                 continue
             rest.append(event)
         return rest
 
     def abandon(self) -> None:
-        engine = self._session.engine
-        engine.leave_soon(self._channel, self._held)
-        if self.subscription is not None and is_seen(self.subscription):
-            engine.begin(exit_unannounced(self._session, self._channel, self.subscription))
+        session, channel = self._session, self._channel
+        session.engine.leave_soon(channel, self._held)
+        if self.subscription is None or channel in session.subscriptions:  # where it came in by another way
+            return
+        if is_seen(self.subscription):
+            session.begin(channel, exit_unannounced(session, channel, self.subscription))
 
 
 def is_seen(subscription: Subscription) -> bool:

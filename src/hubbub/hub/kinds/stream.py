@@ -111,12 +111,10 @@ class _StreamEntry(held.HeldEntry):
         return [delta_publication(codec, one, before) for one, before in zip(missed, befores, strict=False)]
 
     def commit(self) -> Sequence[Any]:
+        # Only what the answer has is sure to be with the client: its position may be one that it was told.
         top = self._position
-        knows_last = (
-            self._recovered is not None
-            and top is not None
-            and self._session.engine.fanout.follows(self._channel, top.offset)
-        )
+        follows = self._session.engine.fanout.follows
+        knows_last = bool(self._recovered) and top is not None and follows(self._channel, top)
         return self.go_live(self._features.encoding(self._session, fresh=not knows_last))
 
 
