@@ -9,7 +9,7 @@ NODE := $(if $(shell command -v npm),$(PACKAGES:%=%/node_modules/.package-lock.j
 
 .PHONY: serve test lint types bench autobahn conformance install clean
 
-serve: .venv/installed $(NODE)  ## the seven systems and the playground on http://127.0.0.1:8000
+serve: .venv/installed $(NODE)  ## the seven systems, a channel room and the playground on http://127.0.0.1:8000
 	$(BIN)/hubbub serve --host $(HOST) --port $(PORT)
 
 test: .venv/installed $(NODE)  ## the whole suite; what needs Chromium or Node skips by name where that is missing

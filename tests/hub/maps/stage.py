@@ -69,15 +69,16 @@ class FarMaps(MemoryBroker):
 class MapStage:
     """A running engine with the channels ``board:{name}``, which everyone may use unless ``rules`` say otherwise."""
 
-    def __init__(self, rules: Mapping[str, Any]) -> None:
+    def __init__(self, rules: Mapping[str, Any], **settings: Any) -> None:
         self._rules = rules
+        self._settings = settings
         self.sessions: SessionStage
         self.broker: FarMaps
         self.board: MapChannel
 
     async def __aenter__(self) -> Self:
         self.broker = FarMaps(clock=asyncio.get_running_loop().time)
-        self.sessions = await SessionStage.open(broker=self.broker)
+        self.sessions = await SessionStage.open(broker=self.broker, **self._settings)
         self.board = self.declare("board:{name}", **self._rules)
         return self
 
@@ -249,7 +250,7 @@ class Follower:
         """The result; None if it was told to start anew, or cut off."""
         number = guest.begin(subscribe={**self._request, **request})
         while guest is self._guest and guest.closed is None:
-            self._inbox += guest.take()
+            self._hear(guest)
             if not self._inbox:
                 await asyncio.sleep(0.01)
                 continue
@@ -278,7 +279,7 @@ class Follower:
     # What it is sent
 
     def _listen(self, guest: Guest) -> None:
-        self._inbox += guest.take()
+        self._hear(guest)
         while self._inbox and self._subscribed:
             push = self._inbox.pop(0)["push"]
             if "unsubscribe" in push:
@@ -286,6 +287,13 @@ class Follower:
                 self._subscribed = False
             else:
                 self._follow(push["pub"])
+
+    def _hear(self, guest: Guest) -> None:
+        for message in guest.take():
+            if message:
+                self._inbox.append(message)
+            else:
+                guest.say({})  # a ping
 
     def _follow(self, publication: Json) -> None:
         offset = publication.get("offset", 0)
