@@ -210,7 +210,7 @@ def test_a_parameter_that_nothing_gives_is_refused() -> None:
     ("rules", "said"),
     [
         ({"every": "soon"}, "every is 'soon'"),
-        ({"secret": ""}, "secret of a polled channel is empty"),
+        ({"secret": ""}, "secret of a shared poll channel is empty"),
         ({"may_subscribe": "anybody"}, "may_subscribe"),
         ({"history": 10}, "no rule 'history'"),
         ({"backend": "localhost"}, "write a URL"),

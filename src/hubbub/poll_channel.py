@@ -1,4 +1,4 @@
-"""One declared polled channel, as the app uses it."""
+"""One declared shared poll channel, as the app uses it."""
 
 import math
 import time
@@ -22,7 +22,7 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
 class PollChannel(DeclaredChannel):
-    """The polled channels of one pattern, such as ``prices:{market}``: what ``hub.poll_channel`` returns."""
+    """The shared poll channels of one pattern, such as ``prices:{market}``: what ``hub.poll_channel`` returns."""
 
     def __init__(
         self,

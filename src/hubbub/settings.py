@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     expired_subscription_grace: float = Field(default=25.0, ge=0)
     """Seconds after a subscription's expiry in which it may still be refreshed. Then: unsubscribed (2501)."""
     allow_anonymous: bool = False
-    """Whether sessions may connect without a token, as nobody in particular. Where there is an `on_connect`, it decides."""
+    """Whether sessions may connect without a token, as nobody in particular. An `on_connect` decides instead."""
     max_channels_per_session: int = Field(default=128, ge=1)
     """Channels that one session is in. More: error 106, or 3505 where the server subscribes."""
     max_channel_length: int = Field(default=255, ge=1)

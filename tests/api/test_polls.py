@@ -1,4 +1,4 @@
-"""What the HTTP API answers about polled channels, as the reference server does."""
+"""What the HTTP API answers about shared poll channels, as the reference server does."""
 
 import sys
 from collections.abc import Iterator

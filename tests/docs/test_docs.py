@@ -47,7 +47,7 @@ def anchors(path: Path) -> set[str]:
 
 def kinds_of(root: type[Disconnect]) -> Iterator[type[Disconnect]]:
     for kind in root.__subclasses__():
-        if kind.__module__ == "hubbub.errors":
+        if kind.__module__.startswith("hubbub.errors"):
             yield kind
             yield from kinds_of(kind)
 

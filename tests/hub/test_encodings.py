@@ -168,9 +168,8 @@ def test_a_fresh_receiver_gets_the_first_in_full_and_then_what_differs() -> None
 
 
 def test_a_receiver_that_has_the_one_before_gets_what_differs_from_it() -> None:
-    chained = deltas(TupleFraming(), JSON, presence=False, fresh=True).after_first
-    assert chained is not None
-    assert chained.after_first is None
+    chained = deltas(TupleFraming(), JSON, presence=False, fresh=True).after([kept(1)])
+    assert chained.after([kept(2)]) is chained
     assert chained.needs_before
     (push,) = said(chained, kept(2), before=kept(1))
     assert push["pub"]["delta"] is True
@@ -221,7 +220,7 @@ def test_whoever_comes_when_can_always_read_what_it_is_sent(texts: list[str], si
             ):
                 base = read(push, base)
                 assert base == publication.data
-            encoding = encoding.after_first or encoding
+            encoding = encoding.after(events)
 
 
 def test_entries_of_a_map_differ_from_what_they_were_before() -> None:

@@ -22,6 +22,7 @@ from hubbub.hub.transport import Transport
 from hubbub.protocol.codecs import JSON, PROTOBUF
 from hubbub.protocol.commands import FilterNode
 from hubbub.protocol.filters import Filter
+from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Json, Member, Presence, Publication
 
 BIG_SLICE = 1000
@@ -640,7 +641,7 @@ class Watching(Fanout):
 
     def __init__(self, slice_size: int = BIG_SLICE) -> None:
         self.gaps: list[str] = []
-        super().__init__(slice_size, self.gaps.append)
+        super().__init__(slice_size, lambda channel, losers: self.gaps.append(channel))
 
 
 def kept(number: int, epoch: str = "e") -> Publication:
@@ -833,16 +834,17 @@ def test_the_one_before_is_held_only_where_somebody_needs_it(clock: Clock) -> No
         await ticks(3)
         gc.collect()
         assert held() is None
-        assert not fanout.follows("room", 1)
+        assert not fanout.follows("room", Position(1, "e"))
         fanout.join("room", Reader(), fresh())
-        assert not fanout.follows("room", 1)
+        assert not fanout.follows("room", Position(1, "e"))
         fanout.deliver("room", kept(2))
-        assert fanout.follows("room", 2), "as soon as it is noted"
+        assert fanout.follows("room", Position(2, "e")), "as soon as it is noted"
         await ticks(3)
-        assert fanout.follows("room", 2)
-        assert not fanout.follows("room", 1)
-        assert not fanout.follows("room", 3)
-        assert not fanout.follows("nowhere", 0)
+        assert fanout.follows("room", Position(2, "e"))
+        assert not fanout.follows("room", Position(1, "e"))
+        assert not fanout.follows("room", Position(3, "e"))
+        assert not fanout.follows("room", Position(2, "another"))
+        assert not fanout.follows("nowhere", Position(0, "e"))
 
     clock.run(scenario())
 
@@ -853,7 +855,7 @@ def test_what_is_not_kept_is_followed_by_nothing(clock: Clock) -> None:
         fanout.join("room", Reader(), fresh())
         fanout.deliver("room", Publication(Json("1"), delta=True))
         await ticks(2)
-        assert not fanout.follows("room", 0)
+        assert not fanout.follows("room", Position(0, "e"))
 
     clock.run(scenario())
 
@@ -973,7 +975,7 @@ def test_a_room_that_everyone_has_left_begins_anew(clock: Clock) -> None:
 def test_who_is_told_of_a_gap_may_make_everyone_leave(clock: Clock) -> None:
     async def scenario() -> None:
         reader = Reader()
-        fanout = Fanout(BIG_SLICE, lambda channel: fanout.leave(channel, reader))
+        fanout = Fanout(BIG_SLICE, lambda channel, losers: fanout.leave(channel, reader))
         fanout.join("room", reader, pushes(FRAMING, JSON, presence=False))
         fanout.deliver("room", kept(1))
         fanout.deliver("room", kept(5))

@@ -522,6 +522,7 @@ def test_a_pong_that_nobody_asked_for_ends_the_session(clock: Clock) -> None:
         stage = await SessionStage.open()
         early = await stage.enter()
         early.say({})
+        await ticks(3)
         assert early.closed == (3501, "bad request")
         twice = await stage.enter()
         while {} not in twice.take():

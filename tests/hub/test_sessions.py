@@ -300,7 +300,7 @@ def test_a_loss_is_told_to_every_session_of_the_channel(clock: Clock) -> None:
         stage.channel("room", history=10, positioning="force")
         guests = [await stage.subscribed("room") for _ in range(3)]
         outside = await stage.enter()
-        stage.engine.sessions.lose("room")
+        stage.engine.sessions.lose("room", [guest.transport for guest in (*guests, outside)])
         await ticks(3)
         for guest in guests:
             assert [push["unsubscribe"]["code"] for push in guest.pushes()] == [2500]

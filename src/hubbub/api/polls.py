@@ -1,4 +1,4 @@
-"""What the HTTP API can do with polled channels."""
+"""What the HTTP API can do with shared poll channels."""
 
 from hubbub.api.contents import NO_DATA, Content, Empty, Method, find, method
 from hubbub.errors import InvalidRequest, NotAvailable

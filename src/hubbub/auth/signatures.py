@@ -1,4 +1,4 @@
-"""Signatures that let a user track keys of a polled channel: short-lived, and checked without asking anybody."""
+"""Signatures that let a user track keys of a shared poll channel: short-lived, and checked without asking anybody."""
 
 import hashlib
 import hmac
@@ -26,7 +26,7 @@ class TrackSigner:
     def __init__(self, secret: str, previous_secret: str | None = None) -> None:
         secrets = [secret] if previous_secret is None else [secret, previous_secret]
         if not all(secrets):
-            raise UsageError("a secret of a polled channel is empty; make one with secrets.token_hex(32)")
+            raise UsageError("a secret of a shared poll channel is empty; make one with secrets.token_hex(32)")
         self._secrets = [one.encode() for one in secrets]
 
     def sign(self, user: str, channel: str, keys: Sequence[str], issued: int, expires: int) -> str:

@@ -45,8 +45,8 @@ Value = TypeVar("Value")
 class SessionInfo(NamedTuple):
     """The session that a handler is called for.
 
-    ``transport`` is ``"websocket"``, ``"http_stream"`` or ``"sse"``, or one of those with ``uni_`` before it, which only
-    listens. ``protocol`` is ``"json"`` or ``"protobuf"``.
+    ``transport`` is ``"websocket"``, ``"http_stream"`` or ``"sse"``, or one of those with ``uni_`` before it, which
+    only listens. ``protocol`` is ``"json"`` or ``"protobuf"``.
     """
 
     id: str

@@ -315,9 +315,8 @@ class Session:
 
     async def _handle(self, command: Command) -> None:
         method = next((name for name in METHODS if getattr(command, name) is not None), None)
-        if _is_pong(command):
-            raise BadRequest  # no ping waits for it
-        if method is None or (method == "connect") != (self._state is State.CONNECTING):
+        # A pong that a ping waited for does not come here.
+        if _is_pong(command) or method is None or (method == "connect") != (self._state is State.CONNECTING):
             if self._state is not State.ENDED:
                 raise BadRequest
             return
@@ -345,7 +344,7 @@ class Session:
         if connecting and self._link.unidirectional:
             raise _UNIDIRECTIONAL_ENDS.get(error.code, ServerError)()
         self._say(Reply(number, error=Error(error.code, error.message, error.temporary)))
-        if connecting and self._state is State.CONNECTING:
+        if connecting and self._state is not State.ENDED:
             self._flush()
             self._inbox = []
             self._state = State.REFUSED

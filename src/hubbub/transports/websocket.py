@@ -1,5 +1,7 @@
 """Sessions over WebSocket, on the fast path or on any ASGI server."""
 
+import asyncio
+
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -45,7 +47,8 @@ class WebSocketDoor:
             if extension is None:
                 websocket = WebSocket(scope, receive, send)
                 transport = AsgiTransport(websocket, policy)
-                await websocket.accept(subprotocol)
+                async with asyncio.timeout(engine.settings.handshake_timeout):
+                    await websocket.accept(subprotocol)
             else:
                 transport = extension["transport"]
                 await send(accept)

@@ -841,7 +841,7 @@ def test_whatever_happens_a_client_ends_with_the_entries_of_the_server(data: st.
             rules["stream_ttl"] = draw(st.sampled_from([1.0, 60.0]))
         filtered = draw(st.booleans())
         async with MapStage(rules) as stage:
-            delta, limit = draw(st.booleans()), draw(st.integers(0, 3))
+            delta, limit = not filtered and draw(st.booleans()), draw(st.integers(0, 3))
             follower = Follower(stage, limit=limit, delta=delta, tags=ENGLISH if filtered else None)
             far = draw(st.sampled_from([0.0, 0.05, 0.3]))
             following = asyncio.create_task(follower.run())

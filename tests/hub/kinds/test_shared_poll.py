@@ -1,4 +1,4 @@
-"""The polled channel, as its clients see it."""
+"""The shared poll channel, as its clients see it."""
 
 import asyncio
 import logging
@@ -90,7 +90,7 @@ def test_tracking_is_answered_with_the_time_that_it_lasts(clock: Clock) -> None:
     async def scene() -> None:
         async with PollStage() as stage:
             viewer = await stage.viewer()
-            both = [viewer.batch("k", expire_in=600), viewer.batch("l", expire_in=60)]
+            both = [viewer.batch("k", expire_in=60), viewer.batch("l", expire_in=600)]
             reply = await viewer.ask("sub_refresh", channel=CHANNEL, type=1, track=both)
             assert reply["sub_refresh"]["expires"] is True
             assert reply["sub_refresh"]["ttl"] in (59, 60)
@@ -296,8 +296,11 @@ def test_versions_of_a_source_are_told_to_it_and_older_ones_count_for_nothing(cl
             await asyncio.sleep(1)
             stage.market.set("k", "old", 6)
             await asyncio.sleep(5)
-            assert stage.market.versions == [{"k": 0}, {"k": 7}]
-            assert viewer.told == [("k", "new")]
+            second = await stage.viewer()
+            await second.track("k")
+            await asyncio.sleep(5)
+            assert stage.market.versions == [{"k": 0}, {"k": 7}, {"k": 7}]
+            assert viewer.told == second.told == [("k", "new")]
 
     clock.run(scene())
 
@@ -715,11 +718,13 @@ def test_a_large_wave_goes_out_in_slices(clock: Clock) -> None:
             await asyncio.sleep(1)
             assert not any(viewer.told for viewer in viewers)
             reached = []
+            joined = stage.framing.joined
             task = asyncio.ensure_future(stage.poller._poll(["a", "b"]))
             while not task.done():
                 await ticks()
                 reached.append(sum(bool(viewer.told) for viewer in viewers))
             assert {5, 10, 15, 20, 25, 30} <= set(reached)
+            assert stage.framing.joined == joined + 1
 
     clock.run(scene())
 

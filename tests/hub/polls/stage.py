@@ -1,4 +1,4 @@
-"""A running hub with one polled channel, its source, and clients: all of it in the hands of the test."""
+"""A running hub with one shared poll channel, its source, and clients: all of it in the hands of the test."""
 
 import asyncio
 import json
@@ -19,13 +19,13 @@ from hubbub.hub.polls.sources import value_of
 from hubbub.hub.registry import Registry
 from hubbub.hub.session import Link, Session
 from hubbub.poll_channel import PollChannel
-from hubbub.protocol.codecs import JSON, Codec
+from hubbub.protocol.codecs import JSON
 from hubbub.protocol.publication import Payload, encode
 
 SECRET = "a secret of the tests that is long enough"
 NOON = 1_700_000_000.0
 CHANNEL = "prices:oslo"
-_LINKS = {codec: Link("websocket", codec) for codec in (JSON,)}
+_LINK = Link("websocket", JSON)
 
 
 class Market(Source):
@@ -82,11 +82,11 @@ class Line(FakeTransport):
 class Viewer:
     """A client that does as SDKs do: it keeps versions and values, and takes deltas apart."""
 
-    def __init__(self, stage: "PollStage", user: str = "", codec: Codec = JSON) -> None:
+    def __init__(self, stage: "PollStage", user: str = "") -> None:
         self.stage = stage
         self.user = user
         self.transport = Line(stage.framing)
-        self.session = Session(stage.engine, _LINKS[codec], self.transport, "203.0.113.7", None)
+        self.session = Session(stage.engine, _LINK, self.transport, "203.0.113.7", None)
         stage.engine.admission.enter("203.0.113.7")
         stage.engine.sessions.open(self.session)
         self.transport.attach(self.session, stage.engine.session_policy)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hubbub.hub.session import Session
 
 SHARED_POLL = 4
-"""The subscription type of polled channels, which a client is told of where it is not available."""
+"""The subscription type of shared poll channels, which a client is told of where it is not available."""
 
 
 class Entry(ABC):

@@ -1,4 +1,4 @@
-"""The polled channel: sessions track keys, and the hub asks for the values of all of them together."""
+"""The shared poll channel: sessions track keys, and the hub asks for the values of all of them together."""
 
 import asyncio
 import math
@@ -47,7 +47,7 @@ class _PollEntry(Entry):
 
 
 class SharedPoll(Kind):
-    """The polled channels of one pattern, which share a source and rules."""
+    """The shared poll channels of one pattern, which share a source and rules."""
 
     types = frozenset((SHARED_POLL,))
 
@@ -151,12 +151,12 @@ class SharedPoll(Kind):
         self, session: "Session", channel: str, poller: Poller, tracker: Tracker, request: SubRefreshRequest
     ) -> SubRefreshResult:
         names = {item.key for batch in request.track for item in batch.items}
+        dropped = set(request.untrack)
         if not names:
             raise InvalidRequest
-        if len((names | tracker.tracks.keys()).difference(request.untrack)) > self.rules.max_keys:
+        if len((names | tracker.tracks.keys()) - dropped) > self.rules.max_keys:
             raise LimitExceeded
         now = session.engine.wall()
-        dropped = set(request.untrack)
         wanted = []
         first = math.inf
         for batch in request.track:

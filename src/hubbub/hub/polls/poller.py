@@ -1,4 +1,4 @@
-"""One polled channel: asks for what is tracked, and tells the trackers what came.
+"""One shared poll channel: asks for what is tracked, and tells the trackers what came.
 
 Theory of operation. While keys are tracked there is one task, which asks, and waits for the answer, and tells; so no
 two polls of a channel overlap, and a slow source makes its channel late and nothing else. Keys that nobody has asked
@@ -32,7 +32,7 @@ _MAX_WAVE = 64 * 1024
 
 
 class Poller:
-    """One polled channel."""
+    """One shared poll channel."""
 
     def __init__(
         self, engine: "Engine", board: Board, parameters: Mapping[str, str], source: Source, rules: PollRules

@@ -27,7 +27,7 @@ class PollRules(NamedTuple):
 
 
 SHARED = ("delta", "may_subscribe", "user_limited")
-"""The rules of other channels that hold for polled ones too."""
+"""The rules of other channels that hold for shared poll channels too."""
 
 _RULES: TypeAdapter[PollRules] = TypeAdapter(PollRules, config=ConfigDict(strict=True))
 
@@ -41,15 +41,15 @@ def check_poll_rules(given: Mapping[str, Any]) -> PollRules:
     unknown = set(given) - set(PollRules._fields)
     if unknown:
         known = ", ".join((*PollRules._fields, *SHARED))
-        raise UsageError(f"a polled channel has no rule {min(unknown)!r}; it has {known}")
+        raise UsageError(f"a shared poll channel has no rule {min(unknown)!r}; it has {known}")
     times = {name: seconds(given[name], name) for name in ("every", "timeout") if name in given}
     try:
         rules = _RULES.validate_python({**given, **times})
     except ValidationError as error:
         lines = [f"{fault['loc'][0]}: {fault['msg']}, not {fault['input']!r}" for fault in error.errors()]
-        raise UsageError("wrong rules of a polled channel: " + "; ".join(lines)) from None
+        raise UsageError("wrong rules of a shared poll channel: " + "; ".join(lines)) from None
     if rules.batch < 1 or rules.max_keys < 1:
-        raise UsageError("wrong rules of a polled channel: batch and max_keys must be 1 or more")
+        raise UsageError("wrong rules of a shared poll channel: batch and max_keys must be 1 or more")
     if rules.publish_enabled and not rules.versioned:
-        raise UsageError("wrong rules of a polled channel: publish_enabled needs versions; say versioned=True")
+        raise UsageError("wrong rules of a shared poll channel: publish_enabled needs versions; say versioned=True")
     return rules

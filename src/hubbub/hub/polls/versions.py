@@ -1,4 +1,4 @@
-"""How the values of a polled channel are numbered, so that no tracker gets one twice, or an old one after a new one."""
+"""How the values of a shared poll channel are numbered, so that nobody gets one twice, or an old one after a new."""
 
 import secrets
 from abc import ABC, abstractmethod

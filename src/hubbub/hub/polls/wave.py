@@ -1,4 +1,4 @@
-"""News of a polled channel on its way to those who track it."""
+"""News of a shared poll channel on its way to those who track it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
