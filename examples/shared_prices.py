@@ -1,6 +1,7 @@
 """Ten thousand look at prices, the source is asked once. Run: uvicorn shared_prices:app --reload"""
 
 import itertools
+import os
 import secrets
 from typing import Any
 
@@ -13,7 +14,9 @@ hub = Hub(allow_anonymous=True)
 app = FastAPI(lifespan=hub.lifespan)
 app.include_router(hub.router)
 
-prices = hub.poll_channel("prices:{market}", every="1s", secret=secrets.token_urlsafe(), may_subscribe="everyone")
+# Pages keep their signatures when they come back, so a secret that changes with a restart makes them reload.
+SECRET = os.environ.get("POLL_SECRET") or secrets.token_urlsafe()
+prices = hub.poll_channel("prices:{market}", every="1s", secret=SECRET, may_subscribe="everyone")
 
 LISTED = {"paper": 12.0, "ink": 40.0, "glue": 7.5}
 drift = itertools.cycle((0.99, 1.0, 1.01))

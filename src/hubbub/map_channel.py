@@ -23,6 +23,10 @@ class MapChannel(DeclaredChannel):
     def __init__(self, pattern: Pattern, rules: Mapping[str, Any], running: Callable[[], Engine]) -> None:
         shared = check_rules({name: rule for name, rule in rules.items() if name in SHARED})
         own = check_map_rules({name: rule for name, rule in rules.items() if name not in SHARED})
+        if shared.delta and not own.streams:  # else nobody could say which value of an entry is the one before
+            raise UsageError(
+                'wrong rules of a map channel: deltas need a mode that keeps changes; say mode="recoverable"'
+            )
         self._running = running
         super().__init__(Declaration(pattern, shared, MAPS[own.of](own)))
 

@@ -83,7 +83,7 @@ class RecoveryContract(ABC):
     def make_broker(self) -> Broker:
         """A new broker that has not been started, without anything of another one in it."""
 
-    async def forget(self, broker: Broker, channel: str) -> None:
+    async def forget(self, broker: Broker, channel: str) -> None:  # noqa: B027 - not every broker can
         """Makes the broker forget a channel, position and all; without a way to do that, nothing."""
 
     def run(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:

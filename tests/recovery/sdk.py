@@ -281,7 +281,7 @@ class Sdk:
             self._wire.flow()
 
     def _on_close(self, wire: Wire, code: int, reason: str) -> None:
-        assert code in (1006, 3008, 3010, 3012), f"{self.name} was disconnected with {code} {reason}"
+        assert code in (1006, 3004, 3008, 3010, 3012), f"{self.name} was disconnected with {code} {reason}"
         if wire is self._wire:
             self._disconnected()
 

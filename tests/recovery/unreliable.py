@@ -99,6 +99,7 @@ class Unreliable(Broker, History, Roster):
     async def unsubscribe(self, channel: str) -> None:
         await self._take_time()
         self.subscribed.discard(channel)
+        self._drop_presence(channel)
         await self.inner.unsubscribe(channel)
         await self._take_time()
 
@@ -165,6 +166,14 @@ class Unreliable(Broker, History, Roster):
         self.repeating[channel] -= 1
         self._again[channel] = [publication]  # behind the next one, too
         return [publication, publication, *again]
+
+    def _drop_presence(self, channel: str) -> None:
+        """Who came or left is nothing to a later subscription."""
+        waiting = self._under_way.get(channel)
+        if waiting is not None:
+            kept = [(due, event) for due, event in waiting if isinstance(event, Publication)]
+            waiting.clear()
+            waiting.extend(kept)
 
     def _set_timer(self, channel: str, due: float) -> None:
         asyncio.get_running_loop().call_at(due, self._on_time, channel)

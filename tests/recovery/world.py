@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from tests.recovery.sdk import Sdk, Want, Wire
@@ -172,8 +172,7 @@ class World:
             for channel in client.subscriptions:
                 client.subscribe(channel)
         await self._sleep(LONG)
-        channels = {want.channel for plan in self.setup.plans for want in plan.wants}
-        channels |= {channel for plan in self.setup.plans for channel in plan.own}
+        channels = {want.channel for plan in self.setup.plans for want in plan.wants} | set(OWN)
         for language in LANGUAGES:
             for channel in sorted(channels):
                 self.publish(channel, language=language)
@@ -216,9 +215,7 @@ class World:
         return sorted(
             (offset, publication)
             for (offset, epoch), publication in truth.items()
-            if epoch == stretch.epoch
-            and offset > start
-            and stretch.language in ("", publication.tags.get("lang"))
+            if epoch == stretch.epoch and offset > start and stretch.language in ("", publication.tags.get("lang"))
         )
 
     def _judge_stretch(self, name: str, stretch: Any) -> None:
@@ -279,9 +276,7 @@ class World:
             assert set(await self.broker.members(channel)) == ids, f"wrong presence in {channel}"
         for client in self.clients:
             for one in (*client.subscriptions.values(), *client.server_side.values()):
-                wrong = {
-                    member: came for member, came in one.members.items() if came != (member in there[one.channel])
-                }
+                wrong = {member: came for member, came in one.members.items() if came != (member in there[one.channel])}
                 assert not wrong, f"{client.name} believes in {one.channel}: {wrong}"
 
     async def end(self) -> None:
@@ -293,4 +288,3 @@ class World:
         assert self.broker.subscribed == set()
         assert len(self.engine.sessions) == 0
         await self.engine.stop()
-

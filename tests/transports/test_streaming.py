@@ -133,7 +133,7 @@ def test_protobuf_is_chosen_by_the_type_of_the_body(clock: Clock) -> None:
         assert caller.headers["content-type"] == "application/octet-stream"
         (session,) = house.engine.sessions
         assert session.codec.name == "protobuf"
-        assert caller.body[1:4] == bytes.fromhex("0801 2a"), "a length, the id, and the answer to connect"
+        assert caller.body[2:5] == bytes.fromhex("0801 2a"), "a length, the id, and the answer to connect"
 
     clock.run(scenario())
 

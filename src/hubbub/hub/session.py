@@ -512,17 +512,17 @@ class Session:
         if since is not None:
             asked = commands.SubscribeRequest(recover=True, offset=since.offset, epoch=since.epoch)
         await self._finish_chores(channel)
-        entry = await enter(self, channel, grant, asked)
-        assert entry is not None
-        if not self.alive or channel in self.subscriptions:
-            entry.abandon()
-            return
-        result = entry.result
         try:
+            entry = await enter(self, channel, grant, asked)
+            assert entry is not None
+            if not self.alive or channel in self.subscriptions:
+                entry.abandon()
+                return
             behind = self._commit(channel, entry, Subscription.SERVER_SIDE)
         except Disconnect as fault:
             self.end(fault)
             return
+        result = entry.result
         told = SubscribePush(
             recoverable=result.recoverable, epoch=result.epoch, offset=result.offset, positioned=result.positioned,
             data=result.data,

@@ -833,7 +833,7 @@ def test_whatever_happens_a_client_ends_with_the_entries_of_the_server(data: st.
     async def scene() -> None:
         draw = data.draw
         mode = draw(st.sampled_from(["ephemeral", "recoverable", "persistent"]))
-        rules: dict[str, Any] = {"mode": mode, **SMALL_PAGES, "delta": True, "tags_filter": True}
+        rules: dict[str, Any] = {"mode": mode, **SMALL_PAGES, "delta": mode != "ephemeral", "tags_filter": True}
         if mode != "persistent":
             rules["key_ttl"] = draw(st.sampled_from([2.0, 60.0]))
         if mode != "ephemeral":

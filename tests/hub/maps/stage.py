@@ -306,7 +306,7 @@ class Follower:
 
     def _apply_full(self, publications: Sequence[Json]) -> None:
         for publication in publications:
-            if "delta" in self._request and "data" in publication:
+            if "delta" in self._request and isinstance(publication.get("data"), str):
                 publication["data"] = self._decode(publication)
             self._put(publication)
 

@@ -180,7 +180,7 @@ class _Step:
         if not page.cursor and position.offset + self._limit >= page.position.offset:
             return await self._live(position, entries)
         if not self._rules.streams:
-            dialogue.sent.update((entry.key, entry) for entry in entries)
+            dialogue.sent.update((entry.key, entry) for entry in entries if self._view.sees(entry))
         answer = PageAnswer(STATE, position)
         answer.result.cursor = page.cursor
         answer.result.state = self._view.entries(entries)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hubbub.brokers.maps import removal
 from hubbub.errors import UnrecoverablePosition
 from hubbub.hub.encodings import Encoding, FilteredMap, delta_publication, map_deltas, pushes, unseen
 from hubbub.hub.kinds.base import Entry
@@ -32,14 +31,17 @@ class View:
         self._delta = features.delta
         self._filter = features.filter
 
+    def sees(self, publication: Publication) -> bool:
+        """Whether it is one that the session wants."""
+        return self._filter is None or self._filter.matches(publication.tags)
+
     def entries(self, entries: Sequence[Publication]) -> list[Message]:
-        """Entries, those that match."""
-        matches = self._filter
-        return self._full([entry for entry in entries if matches is None or matches.matches(entry.tags)])
+        """Entries in full, those that the session sees."""
+        return self._full([entry for entry in entries if self.sees(entry)])
 
     def page(self, changes: Sequence[Publication]) -> list[Message]:
-        """Changes in full."""
-        return self._full(self._seen(changes))
+        """Changes in full. The session may have seen an entry before that it does not see now: that is removed."""
+        return self._full([change if self.sees(change) else unseen(change) for change in changes])
 
     def changes(self, changes: Sequence[Publication]) -> list[Message]:
         """Changes, each as what differs from the one of its key before."""
@@ -56,11 +58,6 @@ class View:
         if self._delta:
             return [delta_publication(self._codec, one, None) for one in publications]
         return [self._codec.publication(one) for one in publications]
-
-    def _seen(self, changes: Sequence[Publication]) -> Sequence[Publication]:
-        """The session may have seen an entry before that does not match any more: for it, that is removed."""
-        tags = self._filter
-        return changes if tags is None else [one if tags.matches(one.tags) else unseen(one) for one in changes]
 
 
 class PageAnswer(Entry):
@@ -104,10 +101,9 @@ class RenewedAnswer(LiveAnswer):
     async def read(self) -> None:
         """Gives the entries that were not sent as they are now, and removals of those that are no more."""
         page = await self._session.engine.atlas.entries(self._channel)
-        now = {entry.key: entry for entry in page.entries}
+        now = {entry.key: entry for entry in page.entries if self._view.sees(entry)}
         self.result.state = self._view.entries([one for key, one in now.items() if self._sent.get(key) != one])
-        gone = [removal(entry) for key, entry in self._sent.items() if key not in now]
-        self.result.publications = self._view.changes(gone)
+        self.result.publications = self._view.page([unseen(one) for key, one in self._sent.items() if key not in now])
 
 
 class CaughtUpAnswer(LiveAnswer):

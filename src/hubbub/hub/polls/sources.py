@@ -68,7 +68,7 @@ class Source(ABC):
 
 
 class FunctionSource(Source):
-    """A function of the app."""
+    """A function of the app. A sync one runs in a thread and cannot be interrupted: its poll lasts until it returns."""
 
     def __init__(self, handler: Handler, timeout: float) -> None:
         self._handler = handler
