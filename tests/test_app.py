@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import json
 import logging
+import re
 import signal
 import sys
 import threading
@@ -17,9 +19,23 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from tests.clock import Clock, ticks
 from tests.hub.fakes import FakeTransport
 
-from hubbub import Broker, Client, Goodbye, Hub, Position, Publication, Retention, UsageError
+from hubbub import (
+    JWT,
+    Broker,
+    Channel,
+    Client,
+    Goodbye,
+    Grant,
+    Hub,
+    Identity,
+    Position,
+    Publication,
+    Retention,
+    UsageError,
+)
 from hubbub.brokers.base import NO_GUARD, Deliver, Guard
 from hubbub.brokers.memory import MemoryBroker
+from hubbub.errors import UnknownChannel
 from hubbub.protocol.publication import Presence
 from hubbub.transports.asgi import ServerDoor
 
@@ -780,3 +796,262 @@ def test_an_app_with_a_lifespan_of_its_own_enters_the_hubs_inside() -> None:
             with pytest.raises(WebSocketDisconnect) as caught:
                 websocket.receive_text()
             assert caught.value.code == 1011
+
+
+# Sessions: what is declared
+
+
+def test_a_channel_says_what_it_was_declared_with() -> None:
+    hub = Hub()
+    channel = hub.channel("chat:{room}", history=10, ttl="90s", presence=True, join_leave="force", may_publish="users")
+    assert isinstance(channel, Channel)
+    assert channel.pattern == "chat:{room}"
+    rules = channel.rules
+    assert (rules.history, rules.ttl, rules.presence, rules.join_leave, rules.may_publish) == (
+        10,
+        90.0,
+        True,
+        "force",
+        "users",
+    )
+    assert rules.may_subscribe == "nobody", "what is not said is denied"
+
+
+def test_channels_of_other_types_are_declared_beside_them() -> None:
+    hub = Hub()
+    board = hub.map_channel("board:{name}", mode="persistent", may_publish="users")
+    cursors = hub.map_channel("cursors:{name}", key_ttl="30s")
+    prices = hub.poll_channel("prices:{market}", every="5s", secret="x" * 32)
+    assert [channel.pattern for channel in (board, cursors, prices)] == [
+        "board:{name}",
+        "cursors:{name}",
+        "prices:{market}",
+    ]
+    for again in (
+        lambda: hub.channel("board:{name}"),
+        lambda: hub.map_channel("board:{name}", key_ttl=1),
+        lambda: hub.poll_channel("board:{name}", every=1, secret="x" * 32),
+    ):
+        with pytest.raises(UsageError, match="is declared already"):
+            again()
+    addresses = {channel["address"] for channel in hub.asyncapi(FastAPI())["channels"].values()}
+    assert {"board:{name}", "cursors:{name}", "prices:{market}"} <= addresses
+
+
+@pytest.mark.parametrize(
+    ("given", "recovery", "mode"),
+    [
+        ({}, False, "stream"),
+        ({"history": 10}, "force", "stream"),
+        ({"history": 10, "recovery": True}, True, "stream"),
+        ({"history": 10, "recovery": False}, False, "stream"),
+        ({"history": 10, "recovery": "cache"}, "force", "cache"),
+    ],
+)
+def test_who_comes_back_to_a_channel_with_history_gets_what_it_missed_unless_it_is_said_otherwise(
+    given: dict[str, Any], recovery: Any, mode: str
+) -> None:
+    rules = Hub().channel("room", **given).rules
+    assert (rules.recovery, rules.recovery_mode) == (recovery, mode)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "given", "remedy"),
+    [
+        ("chat:{room", {}, "write ASCII such as 'news' or 'chat:{room}'"),
+        ("room", {"ttl": "1 hour"}, "write seconds as a number, or '90s', '15m', '1h30m', '7d'"),
+        ("room", {"ttl": 0}, "it must be above 0"),
+        ("room", {"histroy": 10}, "there is no rule 'histroy'; there are history, ttl,"),
+        ("room", {"history": -1}, "it must be 0 or more"),
+        ("room", {"may_publish": "me"}, "may_publish: Input should be 'nobody', 'subscribers', 'users' or 'everyone'"),
+        ("room", {"recovery": "cache"}, "recovery and positioning need a history; say history=100"),
+        ("room", {"recovery": "always", "history": 1}, "recovery: "),
+        ("room", {"personal": True}, "give it one parameter, the user, as in '#{user}'"),
+        ("declared", {}, "channel 'declared' is declared already: keep what hub.channel returned"),
+    ],
+)
+def test_a_wrong_declaration_is_refused_at_once_with_the_remedy(
+    pattern: str, given: dict[str, Any], remedy: str
+) -> None:
+    hub = Hub()
+    hub.channel("declared")
+    with pytest.raises(UsageError, match=re.escape(remedy)):
+        hub.channel(pattern, **given)
+
+
+def test_functions_that_are_declared_stay_what_they_are_and_each_is_declared_once() -> None:
+    hub = Hub()
+
+    @hub.rpc("double")
+    def double(data: int) -> int:
+        return 2 * data
+
+    @hub.on_connect
+    def on_connect(token: str) -> Identity:
+        return Identity(token)
+
+    assert double(4) == 8
+    assert on_connect("anna") == Identity("anna")
+    with pytest.raises(UsageError, match="the RPC method 'double' is declared already"):
+        hub.rpc("double")(double)
+    with pytest.raises(UsageError, match="the hub has an on_connect function already"):
+        hub.on_connect(on_connect)
+    with pytest.raises(UsageError, match="only one of 'a' and 'b' can be the message"):
+        hub.rpc("other")(lambda a, b: None)
+    with pytest.raises(UsageError, match=r"only one of 'a' and 'b' can be the message"):
+        Hub().on_connect(lambda a, b: None)
+
+
+def test_routers_are_made_once_and_say_what_to_do_while_the_hub_does_not_run() -> None:
+    hub = Hub(api_key="key", allow_anonymous=True)
+    assert hub.router is hub.router
+    assert hub.api is hub.api
+    app = FastAPI()  # without the lifespan
+    app.include_router(hub.router)
+    app.include_router(hub.api)
+    client = TestClient(app)
+    remedy = r"FastAPI\(lifespan=hub\.lifespan\)"
+    with pytest.raises(UsageError, match=remedy):
+        client.post("/api/info", headers={"X-API-Key": "key"}, json={})
+    with pytest.raises(UsageError, match=remedy):
+        client.post("/connection/http_stream", content="{}")
+    with pytest.raises(UsageError, match=remedy), client.websocket_connect("/connection/websocket"):
+        pass
+
+
+def test_what_the_app_does_to_sessions_needs_a_running_hub(clock: Clock) -> None:
+    hub = Hub()
+    hub.channel("room")
+
+    async def scenario() -> None:
+        for step in (
+            hub.subscribe("anna", "room"),
+            hub.unsubscribe("anna"),
+            hub.disconnect("anna"),
+            hub.presence("room"),
+        ):
+            with pytest.raises(UsageError, match=r"FastAPI\(lifespan=hub\.lifespan\)"):
+                await step
+
+    clock.run(scenario())
+
+
+def test_a_broker_that_knows_nobody_is_named(clock: Clock) -> None:
+    hub = Hub(PlainBroker())
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            with pytest.raises(UsageError, match=r"^PlainBroker keeps no presence$"):
+                await hub.presence("room")
+
+    clock.run(scenario())
+
+
+# Sessions: what the app does to them
+
+
+class Session:
+    """A session over the test client's WebSocket, and the hub on the loop of its app."""
+
+    def __init__(self, hub: Hub, client: TestClient, websocket: Any) -> None:
+        self.hub = hub
+        self._client = client
+        self.websocket = websocket
+        self._heard: list[Any] = []
+
+    def do(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Runs something of the hub's on its loop."""
+        assert self._client.portal is not None
+        return self._client.portal.call(function, *arguments)
+
+    def ask(self, number: int, **request: Any) -> Any:
+        self.websocket.send_text(json.dumps({"id": number, **request}))
+        while (reply := self.hear()).get("id") != number:
+            pass
+        return reply
+
+    def hear(self) -> Any:
+        while not self._heard:
+            self._heard = [json.loads(line) for line in self.websocket.receive_text().split("\n")]
+        return self._heard.pop(0)
+
+
+@contextlib.contextmanager
+def session(**settings: Any) -> Iterator[Session]:
+    """A session of the user anna, in an app with a channel."""
+    hub = Hub(auth=JWT(secret="x" * 32), api_key="key", **settings)
+    hub.channel("room:{name}", history=10, presence=True, may_subscribe="users")
+    app = FastAPI(lifespan=hub.lifespan)
+    app.include_router(hub.router)
+    app.include_router(hub.api)
+    with TestClient(app) as client, client.websocket_connect("/connection/websocket") as websocket:
+        session = Session(hub, client, websocket)
+        token = JWT(secret="x" * 32).token("anna", info={"name": "Anna"})
+        assert "connect" in session.ask(1, connect={"token": token})
+        yield session
+
+
+def test_the_app_subscribes_a_user_and_takes_it_out_again() -> None:
+    with session() as anna:
+        anna.do(anna.hub.subscribe, "anna", "room:a", Grant(data={"hello": 1}, info=[1]))
+        push = anna.hear()["push"]
+        assert (push["channel"], push["subscribe"]["data"]) == ("room:a", {"hello": 1})
+        members = anna.do(anna.hub.presence, "room:a")
+        assert [(member.user, member.info, member.channel_info) for member in members.values()] == [
+            ("anna", '{"name":"Anna"}', "[1]")
+        ]
+        anna.do(anna.hub.subscribe, "anna", "room:b")
+        assert anna.hear()["push"]["channel"] == "room:b"
+        anna.do(anna.hub.unsubscribe, "anna", "room:a")
+        assert anna.hear()["push"] == {
+            "channel": "room:a",
+            "unsubscribe": {"code": 2000, "reason": "server unsubscribe"},
+        }
+        anna.do(anna.hub.unsubscribe, "anna")
+        assert anna.hear()["push"]["channel"] == "room:b"
+        with pytest.raises(UnknownChannel):
+            anna.do(anna.hub.subscribe, "anna", "unknown")
+        with pytest.raises(UsageError, match="cannot send a object"):
+            anna.do(anna.hub.subscribe, "anna", "room:a", Grant(data=object()))
+
+
+@pytest.mark.parametrize(
+    ("given", "closed"),
+    [((), (3503, "force disconnect")), ((4501, "banned"), (4501, "banned")), ((3000,), (3000, "connection closed"))],
+)
+def test_the_app_disconnects_a_user(given: tuple[Any, ...], closed: tuple[int, str]) -> None:
+    with session() as anna:
+        with pytest.raises(UsageError, match="use 4000 to 4999, and up to 123 bytes"):
+            anna.do(anna.hub.disconnect, "anna", 1000)
+        anna.do(anna.hub.disconnect, "bert", *given)
+        anna.do(anna.hub.disconnect, "anna", *given)
+        with pytest.raises(WebSocketDisconnect) as caught:
+            anna.websocket.receive_text()
+        assert (caught.value.code, caught.value.reason) == closed
+
+
+def test_what_the_app_publishes_may_have_tags_and_a_key_that_makes_it_once() -> None:
+    with session() as anna:
+        anna.ask(2, subscribe={"channel": "room:a"})
+
+        async def publish() -> list[Position]:
+            hub, room = anna.hub, anna.hub.channel("other:{name}")
+            positions = [await hub.publish("room:a", {"n": 1}, tags={"t": "x"}, idempotency_key="k") for _ in range(2)]
+            await room.publish("elsewhere", name="a")
+            return [*positions, await hub.publish("room:a", {"n": 2})]
+
+        first, again, second = anna.do(publish)
+        assert first == again
+        assert second.offset == first.offset + 1 == 2
+        pushes = [anna.hear()["push"]["pub"] for _ in range(2)]
+        assert [(push["data"]["n"], push.get("tags")) for push in pushes] == [(1, {"t": "x"}), (2, None)]
+
+
+def test_the_api_and_the_sessions_are_of_one_hub() -> None:
+    with session() as anna:
+        anna.ask(2, subscribe={"channel": "room:a"})
+        response = anna._client.post(
+            "/api/publish", headers={"X-API-Key": "key"}, json={"channel": "room:a", "data": "hello"}
+        )
+        assert response.json()["result"]["offset"] == 1
+        assert anna.hear()["push"]["pub"]["data"] == "hello"

@@ -12,7 +12,7 @@ HTTP = (
         ours=ABSENT,
     ),
     Explanation(
-        "as above: credentials are allowed together with an origin",
+        "credentials are allowed together with an origin, and not where no page asks",
         ("*",),
         ("*.headers.access-control-allow-credentials",),
         recorded="true",
@@ -105,7 +105,7 @@ JSON = (
         ("envelope: lone surrogate in method", "subscribe with: channel a lone surrogate"),
     ),
     Explanation(
-        "as above; and the offsets of the channel are one less from here on",
+        "half a surrogate pair is not published, so that the offsets of the channel are one less from there on",
         ("publish data: *",),
         (
             "step[2].messages.a[0].subscribe.offset",
@@ -210,12 +210,12 @@ CHANNELS = (
         ("publish to jsonobject: *", "publish to binary: no data", "protobuf: to a namespace of JSON"),
     ),
     Explanation(
-        "as above, over HTTP",
+        "data that is published over HTTP may be anything; there is no publication_data_format",
         ("API publish: errors",),
         ("step[14].http.body.*", "step[15].http.body.*", "step[16].http.body.*"),
     ),
     Explanation(
-        "as above, over HTTP",
+        "data that is published over HTTP may be anything; there is no publication_data_format",
         ("API broadcast",),
         ("step[11].http.body.result.responses[0].*",),
     ),
@@ -318,7 +318,7 @@ API = (
         ("step[2].http.body.error.code", "step[2].http.body.error.message"),
     ),
     Explanation(
-        "as above, and before it is known whether the user is there",
+        "an expiry in the past is wrong whether the user is there or not",
         ("API calling: transport errors: 100",),
     ),
     Explanation(

@@ -58,13 +58,13 @@ def test_data_keeps_its_nulls_and_its_spelling(data: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "null", "[null]", "{", '{"id":"1"}', '{"id":1,"publish":{"channel":7}}', "7"])
 def test_what_is_wrong_stays_wrong(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         read(COMMAND, text)
 
 
 @pytest.mark.parametrize("text", ['{"id":null,"x":' + '{"a":' * 50_000, '{"x":' + "[" * 50_000 + "]" * 50_000 + "}"])
 def test_what_is_nested_too_deeply_is_a_value_error(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         read(COMMAND, text)
 
 

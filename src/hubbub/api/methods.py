@@ -351,7 +351,7 @@ METHODS: dict[str, Method] = {
 }
 
 
-async def run(engine: Engine, name: str, body: bytes | Raw) -> Any:
+async def run(engine: Engine, name: str, body: bytes) -> Any:
     """Runs a method.
 
     Raises:

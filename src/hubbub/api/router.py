@@ -94,7 +94,7 @@ class _Api:
             name = next((name for name in METHODS if command.get(name, _NULL) != _NULL), None)
             if name is None:
                 raise MethodNotFound("not found")
-            return {name: await run(engine, name, command[name])}
+            return {name: await run(engine, name, bytes(command[name]))}
         except CommandError as error:
             return {"error": Error(error.code, error.message)}
         except ValueError:

@@ -71,7 +71,7 @@ class MapStage:
 
     def __init__(self, rules: Mapping[str, Any], **settings: Any) -> None:
         self._rules = rules
-        self._settings = settings
+        self._settings = {"session_pong_timeout": 10_000_000.0, **settings}  # nobody here answers pings
         self.sessions: SessionStage
         self.broker: FarMaps
         self.board: MapChannel
@@ -250,7 +250,7 @@ class Follower:
         """The result; None if it was told to start anew, or cut off."""
         number = guest.begin(subscribe={**self._request, **request})
         while guest is self._guest and guest.closed is None:
-            self._hear(guest)
+            self._inbox += guest.take()
             if not self._inbox:
                 await asyncio.sleep(0.01)
                 continue
@@ -279,7 +279,7 @@ class Follower:
     # What it is sent
 
     def _listen(self, guest: Guest) -> None:
-        self._hear(guest)
+        self._inbox += guest.take()
         while self._inbox and self._subscribed:
             push = self._inbox.pop(0)["push"]
             if "unsubscribe" in push:
@@ -287,13 +287,6 @@ class Follower:
                 self._subscribed = False
             else:
                 self._follow(push["pub"])
-
-    def _hear(self, guest: Guest) -> None:
-        for message in guest.take():
-            if message:
-                self._inbox.append(message)
-            else:
-                guest.say({})  # a ping
 
     def _follow(self, publication: Json) -> None:
         offset = publication.get("offset", 0)
