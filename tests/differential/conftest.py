@@ -62,7 +62,7 @@ def launch(file: Path, port: int) -> subprocess.Popen[bytes]:
     """Our server with a configuration, when it answers."""
     command = [sys.executable, "-m", "uvicorn", "--factory", "tests.differential.ours:app", "--port", str(port)]
     options = ["--ws", "hubbub.wire:Protocol", "--log-level", "warning"]
-    environment = {**os.environ, "HUBBUB_DIFFERENTIAL": str(file)}
+    environment = {**os.environ, "REFERENCE_CONFIGURATION": str(file)}
     server = subprocess.Popen([*command, *options], cwd=ROOT, env=environment)
     while server.poll() is None:
         with contextlib.suppress(httpx.TransportError):

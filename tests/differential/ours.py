@@ -1,6 +1,6 @@
 """Our server, with the rules that a configuration of the reference describes.
 
-``HUBBUB_DIFFERENTIAL=main.json uvicorn --factory tests.differential.ours:app``
+``REFERENCE_CONFIGURATION=main.json uvicorn --factory tests.differential.ours:app``
 """
 
 import json
@@ -19,7 +19,7 @@ _MAPS = {"map": "entries", "map_clients": "clients", "map_users": "users"}
 
 def app() -> FastAPI:
     """The app for the configuration in the environment."""
-    return build(json.loads(Path(os.environ["HUBBUB_DIFFERENTIAL"]).read_text()))
+    return build(json.loads(Path(os.environ["REFERENCE_CONFIGURATION"]).read_text()))
 
 
 def build(configuration: dict[str, Any]) -> FastAPI:

@@ -29,6 +29,7 @@ from hubbub.hub.client import Client
 from hubbub.hub.encodings import Encoding
 from hubbub.hub.fanout import Fanout, Receiver
 from hubbub.hub.heartbeat import Heartbeat
+from hubbub.hub.kinds.stream import Stream
 from hubbub.hub.maps.atlas import Atlas
 from hubbub.hub.maps.mirrors import Mirrors
 from hubbub.hub.registry import Registry
@@ -236,10 +237,12 @@ class Engine:
         if tags:
             publication = publication._replace(tags=tags)
         try:
-            rules = self.registry.catalogue.find(channel)[0].rules
+            declaration = self.registry.catalogue.find(channel)[0]
         except UnknownChannel:
             return await self._broker.publish(channel, publication, self._retention, guard)
-        return await self.publish_as(channel, rules, publication, guard, keep=keep)
+        if not isinstance(declaration.kind, Stream):
+            raise UsageError(f"{channel!r} is no stream: publish under a key, with what hub.map_channel returned")
+        return await self.publish_as(channel, declaration.rules, publication, guard, keep=keep)
 
     async def publish_as(
         self, channel: str, rules: Rules, publication: Publication, guard: Guard = NO_GUARD, *, keep: bool = True

@@ -21,7 +21,7 @@ import asyncio
 import enum
 import functools
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -41,22 +41,21 @@ from hubbub.errors import (
     Unresponsive,
 )
 from hubbub.hub.heartbeat import Heartbeat
-from hubbub.hub.transport import Framing, Peer, Policy, Transport, drop_broken
-from hubbub.protocol.deflate import Deflate, negotiate
+from hubbub.hub.transport import Peer, Policy, Transport
+from hubbub.protocol.deflate import negotiate
 from hubbub.protocol.frames import (
     Close,
     FrameParser,
     Ping,
     Pong,
-    binary_frame,
     close_frame,
     ping_frame,
     pong_frame,
-    text_frame,
 )
 from hubbub.protocol.handshake import Headers, Refusal, Upgrade, accept_response, parse_upgrade, response
 from hubbub.protocol.publication import Payload, size_of
 from hubbub.transports.exchange import EXTENSION, Exchange, websocket_scope
+from hubbub.transports.frames import FRAMINGS, PLAIN
 
 _CLOSE_TIMEOUT = 1.0
 """Seconds for the peer's close frame where no hub has attached; a hub brings its own."""
@@ -76,41 +75,6 @@ class _State(enum.Enum):
     OPEN = enum.auto()
     CLOSING = enum.auto()
     CLOSED = enum.auto()
-
-
-class Frames(Framing):
-    """Payloads as finished frames in one piece of bytes, compressed once where the connections agreed to."""
-
-    def __init__(self, deflate: Deflate | None) -> None:
-        self._deflate = deflate
-
-    def join(self, payloads: Sequence[Payload]) -> bytes:
-        deflate = self._deflate
-        frames = [
-            text_frame(payload.encode(), deflate) if isinstance(payload, str) else binary_frame(payload, deflate)
-            for payload in payloads
-        ]
-        return frames[0] if len(frames) == 1 else b"".join(frames)
-
-    def push_all(self, batch: bytes, receivers: "Iterable[Protocol]") -> None:  # type: ignore[override]
-        # The hottest loop: nearly always one call, and one system call in it, for each receiver.
-        size = len(batch)
-        for receiver in receivers:
-            write_now = receiver.write_now  # called as an attribute: a method call looks slots up the slow way
-            try:
-                sent = write_now(batch) if write_now is not None else 0
-            except OSError:
-                # Nothing was taken: the socket's buffer is full, or the peer is gone, which the transport finds out.
-                sent = 0
-            if sent != size:
-                try:
-                    receiver.push(batch[sent:])
-                except Exception:
-                    drop_broken(receiver)
-
-
-_FRAMINGS: dict[Deflate | None, Frames] = {deflate: Frames(deflate) for deflate in (None, *map(Deflate, range(9, 16)))}
-_PLAIN = _FRAMINGS[None]
 
 
 class Protocol(asyncio.Protocol, Transport):
@@ -168,7 +132,7 @@ class Protocol(asyncio.Protocol, Transport):
         self._policy: Policy | None = None
         self._heartbeat: Heartbeat | None = None
         self._parser: FrameParser | None = None
-        self.framing = _PLAIN
+        self.framing = PLAIN
         self.write_now = None
         self._early = b""
         self._after_close = 0
@@ -284,7 +248,7 @@ class Protocol(asyncio.Protocol, Transport):
             answer, compression = agreed
             headers.append((b"sec-websocket-extensions", answer.encode()))
         self._transport.write(accept_response(upgrade, [*self._server_state.default_headers, *headers]))
-        self.framing = _FRAMINGS[compression]
+        self.framing = FRAMINGS[compression]
         self._parser = FrameParser(self.config.ws_max_size, compression)
         self._state = _State.OPEN
         self._borrow_socket()
@@ -329,7 +293,7 @@ class Protocol(asyncio.Protocol, Transport):
             else:
                 last = event
         if self._peer is not None:
-            if self.framing is not _PLAIN:
+            if self.framing is not PLAIN:
                 # The rates are on what the handler gets, as where a server decompresses out of sight.
                 size = max(size, sum(map(size_of, messages)))
             self._peer.on_messages(messages, len(events), size)

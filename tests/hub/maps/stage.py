@@ -250,7 +250,7 @@ class Follower:
         """The result; None if it was told to start anew, or cut off."""
         number = guest.begin(subscribe={**self._request, **request})
         while guest is self._guest and guest.closed is None:
-            self._inbox += guest.take()
+            self._inbox += filter(None, guest.take())  # without pings
             if not self._inbox:
                 await asyncio.sleep(0.01)
                 continue
@@ -279,7 +279,7 @@ class Follower:
     # What it is sent
 
     def _listen(self, guest: Guest) -> None:
-        self._inbox += guest.take()
+        self._inbox += filter(None, guest.take())  # without pings
         while self._inbox and self._subscribed:
             push = self._inbox.pop(0)["push"]
             if "unsubscribe" in push:

@@ -106,9 +106,9 @@ def test_all_sessions_are_touched_with_one_timer_and_none_when_nobody_is_there(c
             mirrors = stage.sessions.engine.mirrors
             loop = asyncio.get_running_loop()
             assert isinstance(loop, TravellingLoop)
-            await stage.sessions.subscribed("room:0", "anna")
+            guests = [await stage.sessions.subscribed("room:0", "anna")]
             before = loop.timers()
-            guests = [await stage.sessions.subscribed(f"room:{n % 7}", f"user-{n}") for n in range(250)]
+            guests += [await stage.sessions.subscribed(f"room:{n % 7}", f"user-{n}") for n in range(250)]
             assert loop.timers() == before
             for guest in guests:
                 guest.transport.leaves()
