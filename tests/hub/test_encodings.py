@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.hub.fakes import FakeTransport, TupleFraming
 
-from hubbub import Member, Publication
+from hubbub import Member, Position, Publication
 from hubbub.errors import WrongProtocol
 from hubbub.hub.encodings import (
     HOLD,
+    Ahead,
     Encoding,
     Filtered,
     FilteredMap,
@@ -274,6 +275,49 @@ def test_an_entry_that_does_not_match_any_more_is_removed_for_those_who_saw_it()
         {"data": 1, "offset": 1, "tags": {"lang": "en"}, "key": "k", "epoch": "e"},
         {"key": "k", "removed": True, "offset": 2},
     ]
+
+
+# Sessions that have read further than was delivered
+
+
+def test_who_is_ahead_gets_what_is_new_to_it_and_all_that_is_not_counted() -> None:
+    ahead = Ahead(pushes(TupleFraming(), JSON, presence=True), Position(3, "epoch"))
+    uncounted, other = Publication(Json("0")), kept(1)._replace(epoch="other")
+    heard = said(ahead, kept(2), uncounted, kept(3), Presence(ANNA, joined=True), kept(4), other)
+    assert [list(push)[1] for push in heard] == ["pub", "join", "pub", "pub"]
+    assert [push["pub"].get("offset", 0) for push in heard if "pub" in push] == [0, 4, 1]
+    assert ahead.join("room", [kept(2), kept(3)], None) is None
+
+
+def test_who_is_ahead_has_what_it_read_as_a_base_for_deltas() -> None:
+    chained = deltas(TupleFraming(), JSON, presence=False, fresh=False)
+    ahead = Ahead(chained, Position(3, "epoch"))
+    assert ahead.needs_before
+    assert ahead.framing is chained.framing
+    (push,) = said(ahead, kept(2), Presence(ANNA, joined=True), kept(3), kept(4))
+    assert read(push, text(3)) == text(4)
+    (push,) = said(ahead, Presence(ANNA, joined=True), kept(4), before=kept(3))
+    assert read(push, text(3)) == text(4)
+
+
+def test_who_is_ahead_is_like_the_others_when_what_it_read_has_come() -> None:
+    fresh = deltas(TupleFraming(), JSON, presence=True, fresh=True)
+    chained = fresh.after([kept(1)])
+    ahead = Ahead(fresh, Position(3, "epoch"))
+    for events in ([], [kept(2)], [Presence(ANNA, joined=True)], [Publication(Json("1"))]):
+        assert ahead.after(events) is ahead
+    assert ahead.after([kept(2), kept(3)]) is fresh
+    assert ahead.after([kept(3), kept(4)]) is chained
+    assert ahead.after([kept(1)._replace(epoch="other")]) is chained
+
+
+def test_who_is_ahead_by_the_same_shares_its_batches() -> None:
+    framing = TupleFraming()
+    encoding, other = pushes(framing, JSON, presence=True), pushes(framing, JSON, presence=False)
+    one, same = Ahead(encoding, Position(3, "e")), Ahead(encoding, Position(3, "e"))
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one not in (Ahead(other, Position(3, "e")), Ahead(encoding, Position(4, "e")), encoding)
 
 
 # Sessions that are about to join

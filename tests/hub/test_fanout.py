@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.clock import Clock, ticks
 from tests.hub.fakes import FakeTransport, TupleFraming
 
-from hubbub.errors import Disconnect, SlowSession, WrongProtocol
+from hubbub.errors import Disconnect, InsufficientState, SlowSession, WrongProtocol
 from hubbub.hub.encodings import HOLD, Encoding, Filtered, Held, deltas, plain, pushes
 from hubbub.hub.fanout import Fanout
 from hubbub.hub.transport import Transport
@@ -952,6 +952,75 @@ def test_what_is_not_kept_and_who_comes_and_leaves_makes_no_gap(clock: Clock) ->
         await ticks(2)
         assert offsets(reader) == [1, 0, 0, 2]
         assert fanout.gaps == []
+
+    clock.run(scenario())
+
+
+@pytest.mark.parametrize(("came", "position"), [(2, 3), (0, 3), (0, 0)])
+def test_who_has_read_further_than_has_come_here_gets_what_follows_its_own_place(
+    clock: Clock, came: int, position: int
+) -> None:
+    async def scenario() -> None:
+        fanout, early, ahead = Watching(), Reader(), Reader()
+        fanout.join("room", early, fresh())
+        for number in range(1, came + 1):
+            fanout.deliver("room", kept(number))
+        await ticks(2)
+        fanout.join("room", ahead, fresh())
+        fanout.change("room", ahead, fresh(), Position(position, "e"))
+        for number in range(came + 1, 6):
+            fanout.deliver("room", kept(number))
+            await ticks(2)
+        assert offsets(ahead) == list(range(position + 1, 6))
+        assert ahead.texts() == [kept(number).data for number in range(position + 1, 6)]
+        assert offsets(early) == [1, 2, 3, 4, 5]
+        assert fanout.gaps == []
+
+    clock.run(scenario())
+
+
+@pytest.mark.parametrize("after", [kept(5), kept(4, "another")])
+def test_what_does_not_follow_is_a_loss_to_those_alone_for_whom_it_does_not(clock: Clock, after: Publication) -> None:
+    async def scenario() -> None:
+        told: list[set[Any]] = []
+        fanout = Fanout(BIG_SLICE, lambda channel, losers: told.append(set(losers)))
+        behind, ahead, further = Reader(), Reader(), Reader()
+        for reader, position in ((behind, 2), (ahead, 3), (further, 4)):
+            fanout.join("room", reader, fresh())
+            if reader is behind:
+                fanout.deliver("room", kept(1))
+                fanout.deliver("room", kept(2))
+                await ticks(2)
+            fanout.change("room", reader, fresh(), Position(position, "e"))
+        fanout.deliver("room", after)
+        assert told == [{behind, ahead} if after.epoch == "e" else {behind, ahead, further}]
+
+    clock.run(scenario())
+
+
+def test_who_has_read_less_than_has_come_here_has_lost_something(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout, reader = Watching(), Reader()
+        fanout.join("room", reader, fresh())
+        for number in (1, 2, 3):
+            fanout.deliver("room", kept(number))
+        await ticks(2)
+        fanout.change("room", reader, fresh(), Position(3, "e"))
+        with pytest.raises(InsufficientState):
+            fanout.change("room", reader, fresh(), Position(2, "e"))
+
+    clock.run(scenario())
+
+
+def test_joining_twice_is_joining_once_and_the_first_way_counts(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout, reader = Watching(), Reader()
+        assert fanout.join("room", reader, plain(FRAMING)) is True
+        assert fanout.join("room", reader, fresh()) is True
+        fanout.deliver("room", kept(1))
+        await ticks(2)
+        assert reader.received == [kept(1).data]
+        assert fanout.leave("room", reader) is True
 
     clock.run(scenario())
 

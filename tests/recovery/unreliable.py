@@ -48,6 +48,8 @@ class Unreliable(Broker, History, Roster):
         """How many of the next publications of a channel are not delivered."""
         self.repeating: Counter[str] = Counter()
         """How many of the next ones are delivered more than once."""
+        self.repeated: set[str] = set()
+        """Where that has happened."""
         self._delays = tuple(delays) or (0.0,)
         self._calls = 0
         self._again: dict[str, list[Event]] = {}
@@ -164,6 +166,7 @@ class Unreliable(Broker, History, Roster):
         if not self.repeating[channel]:
             return [publication, *again]
         self.repeating[channel] -= 1
+        self.repeated.add(channel)
         self._again[channel] = [publication]  # behind the next one, too
         return [publication, publication, *again]
 

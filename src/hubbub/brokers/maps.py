@@ -21,7 +21,8 @@ class MapRetention(NamedTuple):
 
     An entry is there for ``key_ttl`` seconds after it was put or touched (0: until it is removed). The stream has the
     newest ``stream`` changes, none older than ``stream_ttl`` seconds; with 0, changes have no offset, and
-    the epoch is always the same. Offset and epoch are kept for ``meta_ttl`` seconds after the last use (0: for ever), and as long as there are entries.
+    the epoch is always the same. Offset and epoch are kept for ``meta_ttl`` seconds after the last use (0: for ever),
+    and as long as there are entries.
     """
 
     key_ttl: float = 0.0

@@ -241,7 +241,7 @@ class Engine:
         except UnknownChannel:
             return await self._broker.publish(channel, publication, self._retention, guard)
         if not isinstance(declaration.kind, Stream):
-            raise UsageError(f"{channel!r} is no stream: publish under a key, with what hub.map_channel returned")
+            raise UsageError(f"{channel!r} is no stream: publish under a key, with what its declaration returned")
         return await self.publish_as(channel, declaration.rules, publication, guard, keep=keep)
 
     async def publish_as(

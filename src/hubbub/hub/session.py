@@ -37,6 +37,8 @@ from hubbub.errors import (
     Goodbye,
     InsufficientState,
     InternalError,
+    InvalidRequest,
+    InvalidRequest,
     InvalidToken,
     LimitExceeded,
     NoPong,
@@ -129,6 +131,7 @@ _UNIDIRECTIONAL_ENDS: dict[int, type[SessionEnd]] = {
     Expired.code: ConnectionExpired,
     TooManyRequests.code: SessionRateExceeded,
     Forbidden.code: SessionForbidden,
+    InvalidRequest.code: BadRequest,  # else the client would come back with the same, again and again
 }
 """How a refused connect ends where there are no answers."""
 
@@ -342,6 +345,7 @@ class Session:
 
     def _refuse(self, number: int, error: CommandError, *, connecting: bool) -> None:
         if connecting and self._link.unidirectional:
+            _log.info("session %s: connect was refused: %d %s", self.id, error.code, error)
             raise _UNIDIRECTIONAL_ENDS.get(error.code, ServerError)()
         self._say(Reply(number, error=Error(error.code, error.message, error.temporary)))
         if connecting and self._state is not State.ENDED:

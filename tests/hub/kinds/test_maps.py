@@ -320,6 +320,19 @@ def test_a_dialogue_that_is_under_way_is_not_begun_twice(clock: Clock) -> None:
     clock.run(scene())
 
 
+def test_a_dialogue_goes_on_as_what_it_began_as(clock: Clock) -> None:
+    async def scene() -> None:
+        async with MapStage({**PERSISTENT, **SMALL_PAGES}) as stage:
+            await stage.fill("a", "b", "c")
+            reader = await stage.enter()
+            at = {"offset": 3, "epoch": (await reader.subscribe(phase=STATE))["epoch"]}
+            for type_ in (0, 2, 3):
+                assert await reader.refused(phase=STATE, cursor="b", type=type_, **at) == FORBIDDEN
+            assert "phase" not in await reader.subscribe(phase=STATE, cursor="b", **at)
+
+    clock.run(scene())
+
+
 def test_who_unsubscribes_in_the_middle_may_begin_anew(clock: Clock) -> None:
     async def scene() -> None:
         async with MapStage({**PERSISTENT, **SMALL_PAGES}) as stage:
@@ -577,6 +590,22 @@ def test_a_filter_holds_for_the_state_the_stream_and_what_comes(clock: Clock) ->
             await stage.board.remove("a", name="1")
             await ticks(3)
             assert keys(reader.pushed()) == ["+g", "-a"], "not what became of entries that it has never seen"
+
+    clock.run(scene())
+
+
+def test_a_filter_holds_for_what_became_of_the_pages_before_the_last(clock: Clock) -> None:
+    async def scene() -> None:
+        async with MapStage({**EPHEMERAL, **SMALL_PAGES, "tags_filter": True}) as stage:
+            await stage.fill("a", "d", tags={"lang": "en"})
+            await stage.fill("b", "c", tags={"lang": "de"})
+            reader = await stage.enter()
+            assert keys((await reader.subscribe(phase=STATE, tf=ENGLISH, limit=3))["state"]) == ["+a"]
+            await stage.board.publish("a", 1, tags={"lang": "de"}, name="1")
+            await stage.board.publish("b", 1, tags={"lang": "en"}, name="1")
+            last = await reader.subscribe(phase=STATE, cursor="c")
+            assert keys(last["state"]) == ["+b", "+d"]
+            assert keys(last["publications"]) == ["-a"], "and not c, which it has never seen"
 
     clock.run(scene())
 

@@ -120,6 +120,52 @@ def test_all_sessions_are_touched_with_one_timer_and_none_when_nobody_is_there(c
     clock.run(scene())
 
 
+def test_who_leaves_while_others_are_touched_is_not_shown_again(clock: Clock) -> None:
+    async def scene() -> None:
+        async with stage_with_mirrors() as (stage, who, _):
+            stays = await stage.sessions.subscribed("room:1")
+            leaves = await stage.sessions.subscribed("room:1")
+            await asyncio.sleep(19.9)
+            stage.broker.delay = 0.5
+            await asyncio.sleep(0.3)  # the first is being touched
+            leaves.transport.leaves()
+            await asyncio.sleep(5)
+            stage.broker.delay = 0.0
+            assert list(await who.state(channel="room:1")) == [stays.session.id]
+
+    clock.run(scene())
+
+
+def test_touching_many_leaves_the_event_loop_its_turns(clock: Clock) -> None:
+    async def scene() -> None:
+        async with stage_with_mirrors() as (stage, _, _users):
+            for number in range(250):
+                await stage.sessions.subscribed(f"room:{number}")
+            touching = asyncio.ensure_future(stage.sessions.engine.mirrors._touch(60.0))
+            turns = 0
+            while not touching.done():
+                await ticks()
+                turns += 1
+            assert turns >= 3
+
+    clock.run(scene())
+
+
+def test_a_stopped_hub_touches_nothing(clock: Clock) -> None:
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, TravellingLoop)
+        async with stage_with_mirrors() as (stage, _, _users):
+            guest = await stage.sessions.subscribed("room:1")
+            mirrors = stage.sessions.engine.mirrors
+            [timer] = mirrors._timers.values()
+            mirrors.stop()
+            assert timer.cancelled()
+            guest.transport.leaves()
+
+    clock.run(scene())
+
+
 def test_presence_in_a_map_that_keeps_its_entries_needs_no_touch(clock: Clock) -> None:
     async def scene() -> None:
         async with MapStage(EPHEMERAL) as stage:

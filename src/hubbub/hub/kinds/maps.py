@@ -165,17 +165,14 @@ class _Step:
         if request.phase == STATE:
             return await self._state()
         since = Position(request.offset, request.epoch)
-        position = self._dialogue.position
-        if position is not None and since.epoch not in ("", position.epoch):
-            raise UnrecoverablePosition
         return await (self._stream(since) if request.phase == STREAM else self._live(since))
 
     async def _state(self) -> Entry:
         request, dialogue = self._request, self._dialogue
         page = await self._atlas.entries(request.channel, request.cursor, self._limit)
-        position = dialogue.position = dialogue.position or page.position
-        if page.position.epoch != position.epoch or request.epoch not in ("", position.epoch):
+        if request.epoch not in ("", page.position.epoch):
             raise UnrecoverablePosition
+        position = dialogue.position = dialogue.position or page.position
         entries = [entry for entry in page.entries if entry.offset <= position.offset]
         if not page.cursor and position.offset + self._limit >= page.position.offset:
             return await self._live(position, entries)

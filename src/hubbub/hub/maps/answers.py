@@ -128,7 +128,7 @@ class CaughtUpAnswer(LiveAnswer):
     async def read(self) -> None:
         """Gives the changes that came since."""
         since, most, result = self._since, self._most, self.result
-        changes, top = await self._session.engine.atlas.changes(self._channel, since, most + 1)
+        changes, top = await self._session.engine.atlas.changes(self._channel, since, most)
         if since.epoch != top.epoch or not recover_stream(since, changes, top, most).recovered:
             raise UnrecoverablePosition
         self._position = top
