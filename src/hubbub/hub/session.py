@@ -38,7 +38,6 @@ from hubbub.errors import (
     InsufficientState,
     InternalError,
     InvalidRequest,
-    InvalidRequest,
     InvalidToken,
     LimitExceeded,
     NoPong,

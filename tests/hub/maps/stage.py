@@ -29,26 +29,30 @@ LIVE, STREAM, STATE = range(3)
 
 
 class FarMaps(MemoryBroker):
-    """A broker that is far away: it answers with what was so half a second ago, after another half."""
+    """A broker that may be ``delay`` seconds away: it answers with what was so that long ago."""
 
     delay = 0.0
 
+    async def _travel(self) -> None:
+        if self.delay:
+            await asyncio.sleep(self.delay)
+
     async def subscribe(self, channel: str) -> None:
-        await asyncio.sleep(self.delay)
+        await self._travel()
         await super().subscribe(channel)
 
     async def put_entry(
         self, channel: str, entry: Publication, retention: MapRetention, guard: Guard = NO_GUARD, only: Only = ""
     ) -> Outcome:
-        await asyncio.sleep(self.delay)
+        await self._travel()
         return await super().put_entry(channel, entry, retention, guard, only)
 
     async def entries(
         self, channel: str, retention: MapRetention, after: str = "", limit: int | None = None, *, key: str = ""
     ) -> Page:
-        await asyncio.sleep(self.delay)
+        await self._travel()
         page = await super().entries(channel, retention, after, limit, key=key)
-        await asyncio.sleep(self.delay)
+        await self._travel()
         return page
 
     async def changes(
@@ -60,9 +64,9 @@ class FarMaps(MemoryBroker):
         *,
         reverse: bool = False,
     ) -> tuple[Sequence[Publication], Position]:
-        await asyncio.sleep(self.delay)
+        await self._travel()
         found = await super().changes(channel, retention, since, limit, reverse=reverse)
-        await asyncio.sleep(self.delay)
+        await self._travel()
         return found
 
 

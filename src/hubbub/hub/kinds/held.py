@@ -42,6 +42,7 @@ class HeldEntry(Entry):
             CommandError: the subscription cannot be had; nothing of it is left.
         """
         await self._session.engine.join(self._channel, self._held, HOLD)
+        self._held.clear()  # before its return there may be gaps: who came, but not that it left
         try:
             await self.read()
             await self._enter(subscription)
