@@ -239,11 +239,25 @@ def test_what_is_declared_later_is_found_too_and_does_not_take_over() -> None:
     with pytest.raises(UnknownChannel):
         made.find("news")
     assert made.find("chat:a")[0] is room
-    news, all_chats = Declared("news"), Declared("chat:a")
+    news, rest = Declared("news"), Declared("chat:{rest:path}")
     made.add(news)
-    made.add(all_chats)
+    made.add(rest)
     assert made.find("news")[0] is news
     assert made.find("chat:a")[0] is room
+    assert made.find("chat:a:b")[0] is rest
+
+
+@pytest.mark.parametrize("later", ["chat:{name}", "chat:a"])
+def test_what_could_never_be_found_is_refused(later: str) -> None:
+    made, _ = catalogue("chat:{room}")
+    with pytest.raises(UsageError, match="would never be found behind 'chat:{room}': declare it first"):
+        made.add(Declared(later))
+
+
+@pytest.mark.parametrize("pattern", ["a:{1x}", "a:{data}", "a:{self}"])
+def test_a_parameter_that_no_argument_can_be_called_is_refused(pattern: str) -> None:
+    with pytest.raises(UsageError, match="which no argument can be called"):
+        Pattern(pattern)
 
 
 def test_a_pattern_is_declared_once() -> None:

@@ -130,3 +130,13 @@ def test_redacting_twice_adds_one_filter() -> None:
     redact_server_logs()
     redact_server_logs()
     assert len(logging.getLogger("uvicorn.access").filters) == 1
+
+
+def test_the_connect_request_in_an_address_is_hidden_with_the_token_in_it() -> None:
+    assert redact("GET /connection/uni_sse?cf_connect=%7B%22token%22%3A%22e.y.J%22%7D HTTP/1.1") == (
+        "GET /connection/uni_sse?cf_connect=*** HTTP/1.1"
+    )
+
+
+def test_a_secret_in_an_address_that_is_a_value_is_hidden() -> None:
+    assert redact("GET /login?next=/ws?token=abc?d&x=1") == "GET /login?next=/ws?token=***&x=1"

@@ -57,6 +57,12 @@ class Hub:
     """
 
     def __init__(self, broker: str | Broker = "memory://", *, auth: Auth | None = None, **settings: Any) -> None:
+        if auth is not None and not isinstance(auth, Auth):
+            raise UsageError(f"auth is {type(auth).__name__!r}; give auth=JWT(secret=…), or an instance of hubbub.Auth")
+        if not isinstance(broker, str | Broker):
+            raise UsageError(
+                f"the broker is {type(broker).__name__!r}; give a URL or a hubbub.Broker, and auth= by its name"
+            )
         self.settings = Settings.load(**settings)
         self._registry = Registry(auth)
         self._broker = _open(broker) if isinstance(broker, str) else broker
@@ -289,6 +295,9 @@ class Hub:
         Raises:
             UsageError: there is one of this name, or it has parameters that nothing gives.
         """
+
+        if not isinstance(name, str):
+            raise UsageError('an RPC method needs a name: @hub.rpc("rooms.list")')
 
         def declare(function: FunctionT) -> FunctionT:
             self._registry.add_method(name, Handler(function, known=("method",), message=True))

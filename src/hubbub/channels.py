@@ -63,6 +63,9 @@ class Rules(NamedTuple):
     may_read_history: Who = "nobody"
 
 
+_TAKEN = frozenset(("self", "data", "key", "tags", "idempotency_key", "version", "only", "channel", "epoch"))
+"""Names that parameters of a pattern would share with arguments of ``publish`` and others."""
+
 _RULES: TypeAdapter[Rules] = TypeAdapter(Rules, config=ConfigDict(strict=True))
 
 
@@ -101,6 +104,9 @@ class Pattern:
         self.parameters = tuple(match[1] for match in _PARAMETER.finditer(text))
         if len(set(self.parameters)) != len(self.parameters):
             raise UsageError(f"the pattern {text!r} names a parameter twice")
+        for name in self.parameters:
+            if not name.isidentifier() or name in _TAKEN:
+                raise UsageError(f"the pattern {text!r} has a parameter {name!r}, which no argument can be called")
         literal = _PARAMETER.sub("", text)
         if not text or "{" in literal or "}" in literal or not literal.isascii():
             raise UsageError(f"{text!r} is no channel pattern; write ASCII such as 'news' or 'chat:{{room}}'")
@@ -117,6 +123,12 @@ class Pattern:
         """The parameters in ``name``; None if it does not match."""
         match = self._expression.fullmatch(name)
         return None if match is None else match.groupdict()
+
+    def hides(self, other: "Pattern") -> bool:
+        """Whether every name that ``other`` matches is one of ours too, as far as a look at the two can tell."""
+        if _PARAMETER.sub(r"{\2}", self.text) == _PARAMETER.sub(r"{\2}", other.text):
+            return True
+        return not other.parameters and self.match(other.text) is not None
 
     def name(self, parameters: Mapping[str, object]) -> str:
         """The channel with these parameters.
@@ -193,8 +205,13 @@ class Catalogue(Generic[DeclaredT]):
             UsageError: the very pattern is declared already.
         """
         text = declared.pattern.text
-        if any(known.pattern.text == text for known in self._declared):
-            raise UsageError(f"channel {text!r} is declared already: keep what hub.channel returned")
+        for known in self._declared:
+            if known.pattern.text == text:
+                raise UsageError(f"channel {text!r} is declared already: keep what hub.channel returned")
+            if known.pattern.hides(declared.pattern):
+                raise UsageError(
+                    f"channel {text!r} would never be found behind {known.pattern.text!r}: declare it first"
+                )
         self._declared.append(declared)
         self._found.clear()
 

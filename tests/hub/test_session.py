@@ -610,6 +610,37 @@ def test_more_commands_than_may_wait_end_the_session(clock: Clock) -> None:
     clock.run(scenario())
 
 
+def test_more_bytes_than_may_wait_end_the_session_and_what_is_worked_off_waits_no_more(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(max_inbox_bytes=1000)
+
+        async def slow() -> None:
+            await asyncio.sleep(1)
+
+        async def quick() -> None:
+            pass
+
+        stage.method("slow", slow)
+        stage.method("quick", quick)
+        guest = await stage.enter()
+        for _ in range(20):
+            await guest.ask(rpc={"method": "quick", "data": "x" * 300})
+        guest.begin(rpc={"method": "slow"})
+        await ticks(3)
+        for _ in range(2):
+            guest.say(*(guest.command(rpc={"method": "quick", "data": "x" * 180}) for _ in range(2)))
+        assert guest.closed is None
+        await asyncio.sleep(2)
+        guest.begin(rpc={"method": "slow"})
+        await ticks(3)
+        guest.begin(rpc={"method": "quick", "data": "x" * 900})
+        assert guest.closed is None
+        guest.begin(rpc={"method": "quick", "data": "x" * 100})
+        assert guest.closed == (3013, "too many requests")
+
+    clock.run(scenario())
+
+
 def test_more_channels_than_there_may_be_are_refused(clock: Clock) -> None:
     async def scenario() -> None:
         stage = await SessionStage.open(max_channels_per_session=2)

@@ -91,6 +91,7 @@ def test_the_newest_is_for_everyone_who_has_not_seen_it() -> None:
     newest = publications(7)
     for since in (Position(6, "now"), Position(0, ""), Position(7, "before"), Position(99, "now")):
         assert recover_cache(since, newest, TOP) == Recovery(True, newest)
+        assert recover_cache(since, publications(7, 6), TOP) == Recovery(True, newest), "the newest alone"
 
 
 def test_who_has_seen_the_newest_gets_nothing_and_is_recovered_though_it_has_expired() -> None:

@@ -1,5 +1,6 @@
 """JSON Web Tokens: the app signs them, clients bring them, and no request goes to the app for it."""
 
+import difflib
 import logging
 import math
 import time
@@ -11,7 +12,7 @@ import msgspec
 from hubbub.auth.base import Auth, Grant, Identity
 from hubbub.auth.claims import Claims, ConnectionClaims, SubscriptionClaims, user_of
 from hubbub.auth.keyring import Keyring
-from hubbub.errors import Forbidden, InvalidToken, SessionForbidden
+from hubbub.errors import Forbidden, InvalidToken, SessionForbidden, UsageError
 from hubbub.protocol.publication import encode
 
 _Kind = TypeVar("_Kind", bound=Claims)
@@ -115,7 +116,8 @@ class JWT(Auth):
         ``expire_at`` and others.
 
         Raises:
-            UsageError: there is no secret to sign with, or a claim has no JSON form.
+            UsageError: there is no secret to sign with, the user is no text, a claim has no JSON form or looks like
+                a misspelt ``expire_in``.
         """
         return self._sign({self._user_claim: user}, expire_in, claims)
 
@@ -126,7 +128,8 @@ class JWT(Auth):
         and others.
 
         Raises:
-            UsageError: there is no secret to sign with, or a claim has no JSON form.
+            UsageError: there is no secret to sign with, the user is no text, a claim has no JSON form or looks like
+                a misspelt ``expire_in``.
         """
         if self._subscription is not None:
             return self._subscription.subscription_token(user, channel, expire_in=expire_in, **claims)
@@ -140,6 +143,15 @@ class JWT(Auth):
         return claims, (claims.sub or "") if self._user_claim == "sub" else user_of(payload, self._user_claim)
 
     def _sign(self, own: dict[str, Any], expire_in: float | None, claims: dict[str, Any]) -> str:
+        meant = [
+            name for name in claims if name != "expire_at" and difflib.get_close_matches(name, ("expire_in", "ttl"))
+        ]
+        if meant:
+            raise UsageError(
+                f"{meant[0]!r} would be one more claim of the token, and end nothing: expire_in= says when"
+            )
+        if not isinstance(own[self._user_claim], str):
+            raise UsageError(f"the user {own[self._user_claim]!r} of a token must be text: str(…)")
         if expire_in is not None:
             own["exp"] = math.ceil(self._clock() + expire_in)
         if self._audience is not None:

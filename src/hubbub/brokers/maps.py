@@ -99,4 +99,4 @@ class Maps(ABC):
 
     @abstractmethod
     async def clear_entries(self, channel: str) -> None:
-        """Forgets the map. Subscribers are told that each entry was removed; the epoch is another one."""
+        """Removes every entry, as by ``remove_entry``, and forgets the map: the next change is in another epoch."""

@@ -73,6 +73,10 @@ class _Map:
         more = bool(keys) and first + len(keys) < len(self._keys)
         return Page([self.entries[key].publication for key in keys], self.log.position, keys[-1] if more else "")
 
+    def keys_from_the_last(self) -> list[str]:
+        """All keys, in the order in which removing them is cheapest."""
+        return self._keys[::-1]
+
     def use(self, now: float) -> None:
         """Puts off the moment when the position is forgotten."""
         if self._retention.stream:
@@ -187,9 +191,10 @@ class MemoryMaps(Maps):
         deliver = self._running
         map_ = self._maps.get(channel)
         if map_ is not None:
+            now = self._clock()
+            for key in map_.keys_from_the_last():
+                deliver(channel, map_.remove(key, now))
             self._forget_map(channel)
-            for entry in map_.entries.values():
-                deliver(channel, removal(entry.publication)._replace(before=entry.publication))
 
     @property
     def _running(self) -> Deliver:

@@ -47,13 +47,14 @@ def run_server(target: str, options: ServerOptions) -> None:
         ws_ping_timeout=settings.ping_timeout,
         ws_per_message_deflate=options.deflate,
         timeout_graceful_shutdown=settings.stop_timeout,
-        log_config=_log_config(),
+        log_config=_log_config(options.log_level),
         **options.more,
     )
 
 
-def _log_config() -> dict[str, Any]:
+def _log_config(level: str) -> dict[str, Any]:
     """uvicorn's, with the hub's lines in the same form."""
     config = copy.deepcopy(LOGGING_CONFIG)
-    config["loggers"]["hubbub"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
+    ours = "DEBUG" if level == "trace" else level.upper()
+    config["loggers"]["hubbub"] = {"handlers": ["default"], "level": ours, "propagate": False}
     return config

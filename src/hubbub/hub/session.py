@@ -81,7 +81,7 @@ from hubbub.protocol.events import Disconnect as DisconnectPush
 from hubbub.protocol.events import Refresh as RefreshPush
 from hubbub.protocol.events import Subscribe as SubscribePush
 from hubbub.protocol.position import Position
-from hubbub.protocol.publication import Member, Payload, Presence
+from hubbub.protocol.publication import Member, Payload, Presence, size_of
 from hubbub.protocol.schema import NOTHING
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ class Session:
         "_connection",
         "_expire_at",
         "_inbox",
+        "_inbox_bytes",
         "_link",
         "_meta",
         "_out",
@@ -187,7 +188,9 @@ class Session:
         self._meta: Mapping[str, Any] | None = None
         self._expire_at = 0.0
         self._state = State.CONNECTING
-        self._inbox: list[Command | Disconnect] = []
+        self._inbox: list[tuple[Command | Disconnect, int]] = []
+        """What is to be worked off; with the first command of a message, its size."""
+        self._inbox_bytes = 0
         self._out: list[Payload] = []
         self._worker: asyncio.Task[None] | None = None
         self._rate: RateLimit | None = None
@@ -219,11 +222,10 @@ class Session:
     def on_messages(self, messages: Sequence[Payload], count: int, size: int) -> None:
         if self._state is State.ENDED:
             return
-        engine = self.engine
-        if engine.settings.message_rate or engine.settings.byte_rate:
+        engine, settings = self.engine, self.engine.settings
+        if settings.message_rate or settings.byte_rate:
             now = engine.loop.time()
             if self._rate is None:
-                settings = engine.settings
                 self._rate = RateLimit(settings.message_rate, settings.byte_rate, settings.rate_burst, now)
             if self._rate.spend(count, size, now) is not None:
                 self.end(SessionRateExceeded())
@@ -231,16 +233,19 @@ class Session:
         if self._state is State.REFUSED or (self._link.unidirectional and self._state is not State.CONNECTING):
             return
         for message in messages:
+            waits = size_of(message)
             try:
                 for command in self._link.codec.decode(message):
                     if self.ping_payload is not None and _is_pong(command):
                         self.ping_payload = None  # at once: it shows that the peer lives, however busy we are
                     else:
-                        self._inbox.append(command)
+                        self._inbox.append((command, waits))
+                        self._inbox_bytes += waits
+                        waits = 0
             except ValueError as error:
                 _log.debug("session %s: %s", self.id, error)
-                self._inbox.append(BadRequest())
-        if len(self._inbox) > engine.settings.max_inbox_messages:
+                self._inbox.append((BadRequest(), 0))
+        if len(self._inbox) > settings.max_inbox_messages or self._inbox_bytes > settings.max_inbox_bytes:
             self.end(SessionRateExceeded())
         elif self._inbox and self._worker is None:
             self._worker = engine.loop.create_task(self._work())
@@ -303,7 +308,8 @@ class Session:
         """Works off the inbox, one command after the other."""
         try:
             while self._inbox:
-                command = self._inbox.pop(0)
+                command, waited = self._inbox.pop(0)
+                self._inbox_bytes -= waited
                 if isinstance(command, Disconnect):
                     raise command
                 await self._handle(command)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -10,13 +11,14 @@ from tests.hub.sessions import Guest, SessionStage
 from tests.protocol.fossil import apply_delta
 
 from hubbub import Publication
-from hubbub.brokers.base import NO_GUARD, Guard
+from hubbub.brokers.base import NO_GUARD, Deliver, Guard
 from hubbub.brokers.maps import MapRetention, Only, Outcome, Page
 from hubbub.brokers.memory import MemoryBroker
 from hubbub.channels import Pattern
 from hubbub.map_channel import MapChannel
 from hubbub.protocol.filters import Filter
 from hubbub.protocol.position import Position
+from hubbub.protocol.publication import Event
 
 Json = dict[str, Any]
 
@@ -32,6 +34,21 @@ class FarMaps(MemoryBroker):
     """A broker that may be ``delay`` seconds away: it answers with what was so that long ago."""
 
     delay = 0.0
+    lag = 0.0
+    """Seconds that a delivery comes after what it tells of can be read."""
+
+    async def start(self, deliver: Deliver) -> None:
+        loop = asyncio.get_running_loop()
+        under_way: deque[tuple[str, Event]] = deque()
+
+        def send(channel: str, event: Event) -> None:
+            if self.lag:
+                under_way.append((channel, event))
+                loop.call_later(self.lag, lambda: deliver(*under_way.popleft()))
+            else:
+                deliver(channel, event)
+
+        await super().start(send)
 
     async def _travel(self) -> None:
         if self.delay:
