@@ -250,7 +250,7 @@ def test_what_is_declared_later_is_found_too_and_does_not_take_over() -> None:
 @pytest.mark.parametrize("later", ["chat:{name}", "chat:a"])
 def test_what_could_never_be_found_is_refused(later: str) -> None:
     made, _ = catalogue("chat:{room}")
-    with pytest.raises(UsageError, match="would never be found behind 'chat:{room}': declare it first"):
+    with pytest.raises(UsageError, match=r"would never be found behind 'chat:\{room\}': declare it first"):
         made.add(Declared(later))
 
 
@@ -279,3 +279,15 @@ def test_names_that_anybody_may_make_up_do_not_fill_the_memory() -> None:
         with pytest.raises(UnknownChannel):
             made.find(f"unknown:{number}")
     assert all(name.startswith("chat:") for name in made._found), "what is unknown is not kept at all"
+
+
+def test_a_name_that_is_much_too_long_is_not_even_looked_at() -> None:
+    made, _ = catalogue("{a}-{b}-{c}:x")
+    with pytest.raises(UnknownChannel):
+        made.find("-" * 60_000 + ":")
+
+
+def test_a_name_outside_ascii_is_found_and_not_kept() -> None:
+    made, (room,) = catalogue("{room}")
+    assert made.find("rööm")[0] is room
+    assert made._found == {}

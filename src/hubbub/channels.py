@@ -17,6 +17,8 @@ Offer = bool | Literal["force"]
 PRIVATE_PREFIX = "$"
 USER_BOUNDARY = "#"
 USER_SEPARATOR = ","
+_LONGEST = 1024
+"""Characters of a name that is looked for."""
 DEFAULT_META_TTL = 30 * 24 * 3600.0
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -63,7 +65,7 @@ class Rules(NamedTuple):
     may_read_history: Who = "nobody"
 
 
-_TAKEN = frozenset(("self", "data", "key", "tags", "idempotency_key", "version", "only", "channel", "epoch"))
+_TAKEN = frozenset(("self", "data", "key", "tags", "idempotency_key", "version", "only", "epoch"))
 """Names that parameters of a pattern would share with arguments of ``publish`` and others."""
 
 _RULES: TypeAdapter[Rules] = TypeAdapter(Rules, config=ConfigDict(strict=True))
@@ -223,6 +225,8 @@ class Catalogue(Generic[DeclaredT]):
         """
         found = self._found.get(name)
         if found is None:
+            if len(name) > _LONGEST:  # none that a session may subscribe to; and patterns take their time for it
+                raise UnknownChannel
             public = name.removeprefix(PRIVATE_PREFIX)
             for declared in self._declared:
                 parameters = declared.pattern.match(public)
@@ -230,7 +234,9 @@ class Catalogue(Generic[DeclaredT]):
                     break
             else:
                 raise UnknownChannel
-            if len(self._found) >= self._CACHED:
-                self._found.clear()
-            found = self._found[name] = (declared, parameters)
+            found = (declared, parameters)
+            if name.isascii():
+                if len(self._found) >= self._CACHED:
+                    self._found.clear()
+                self._found[name] = found
         return found

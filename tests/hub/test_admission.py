@@ -4,7 +4,7 @@ import pytest
 
 from hubbub import Settings
 from hubbub.errors import OriginRefused, TooManyConnections
-from hubbub.hub.admission import Admission, ensure_origin_allowed
+from hubbub.hub.admission import Admission, ensure_not_cross_site, ensure_origin_allowed
 
 APP = "https://app.example"
 
@@ -169,3 +169,16 @@ def test_addresses_that_have_gone_are_not_remembered() -> None:
 def test_two_origins_are_none_that_could_be_trusted() -> None:
     with pytest.raises(OriginRefused, match="more than one"):
         ensure_origin_allowed(["https://app.example", "https://evil.example"], "app.example", ())
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_of_another_site_that_asks_without_an_origin_is_refused(site: str) -> None:
+    with pytest.raises(OriginRefused, match="another site"):
+        ensure_not_cross_site([], site)
+
+
+@pytest.mark.parametrize(
+    ("origins", "site"), [([], None), ([], "none"), ([], "same-origin"), ([APP], "cross-site"), ([APP], "same-site")]
+)
+def test_others_pass_and_who_has_an_origin_is_judged_by_that(origins: list[str], site: str | None) -> None:
+    ensure_not_cross_site(origins, site)

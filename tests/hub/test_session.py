@@ -45,6 +45,7 @@ from hubbub.hub.session import Link
 from hubbub.protocol.codecs import JSON
 from hubbub.protocol.events import Push, Sent
 from hubbub.protocol.publication import Json as JsonText
+from hubbub.protocol.publication import Payload
 
 # Connecting
 
@@ -343,9 +344,9 @@ def test_answers_of_one_turn_are_one_message(clock: Clock) -> None:
         stage.method("echo", echo)
         guest = await stage.enter()
         before = len(guest.transport.batches)
-        guest.say(*(guest.command(rpc={"method": "echo", "data": number}) for number in range(20)))
+        guest.say(*(guest.command(rpc={"method": "echo", "data": number}) for number in range(10)))
         await ticks(5)
-        assert [reply["rpc"]["data"] for reply in guest.take()] == list(range(20))
+        assert [reply["rpc"]["data"] for reply in guest.take()] == list(range(10))
         assert len(guest.transport.batches) == before + 1
 
     clock.run(scenario())
@@ -664,7 +665,6 @@ def test_a_channel_that_cannot_be_subscribed_to_says_why(clock: Clock, channel: 
     async def scenario() -> None:
         stage = await SessionStage.open(max_channel_length=10)
         stage.channel("r{rest}")
-        stage.channel("room2")
         guest = await stage.subscribed("room")
         assert (await guest.ask(subscribe={"channel": channel}))["error"]["code"] == code
         assert guest.closed is None
@@ -1360,5 +1360,55 @@ def test_a_stop_ends_sessions_with_shutdown_even_those_that_have_not_connected(c
         await stage.engine.stop()
         assert [guest.closed for guest in guests] == [(3001, "shutdown")] * 3
         assert clock.timers() <= 1, "nothing of them is due any more"
+
+    clock.run(scenario())
+
+
+def test_who_publishes_and_leaves_is_still_a_subscriber_when_that_is_worked_off(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(leave_grace=1)
+        stage.channel("{room}", may_publish="subscribers", history=5)
+        guest = await stage.subscribed("room")
+        guest.say(guest.command(publish={"channel": "room", "data": "last words"}))
+        guest.transport.leaves()
+        await ticks(5)
+        kept, _ = await stage.engine.history("room")
+        assert [publication.data for publication in kept] == ['"last words"']
+        assert stage.engine.fanout.channels() == {}, "and then it has left"
+
+    clock.run(scenario())
+
+
+def test_each_command_of_a_message_counts_for_the_rate(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(message_rate=10, rate_burst=2)
+        stage.method("echo", lambda data: data)
+        guest = await stage.enter()
+        guest.say(*(guest.command(rpc={"method": "echo", "data": 1}) for _ in range(30)))
+        await ticks(3)
+        assert guest.closed == (3013, "too many requests")
+
+    clock.run(scenario())
+
+
+class Unread(FakeTransport):
+    """Whose peer does not read: a send waits for ever."""
+
+    async def send(self, batch: tuple[Payload, ...]) -> None:
+        await super().send(batch)
+        await asyncio.Event().wait()
+
+
+def test_a_peer_that_does_not_read_gets_no_more_answers_made_for_it(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(message_rate=0, byte_rate=0)
+        stage.channel("{room}", history=10, may_read_history="everyone")
+        await stage.engine.publish("room", "x" * 10_000)
+        guest = stage.arrive(transport=Unread())
+        await guest.ask(connect={})
+        guest.say(*(guest.command(history={"channel": "room", "limit": -1}) for _ in range(500)))
+        await ticks(100)
+        told = sum(len(str(message)) for message in guest.transport.received)
+        assert 30_000 < told < 100_000
 
     clock.run(scenario())

@@ -36,6 +36,19 @@ def _covers(entry: str, origin: str) -> bool:
     return origin.startswith(before) and origin.endswith(after) if star else origin == entry
 
 
+def ensure_not_cross_site(origins: Sequence[str], fetch_site: str | None) -> None:
+    """Refuses requests that a page of another site makes without an Origin, as images and navigations do.
+
+    They come with the victim's cookies, and an endpoint that does something for a GET would do it for the page.
+    Browsers say where a request comes from (Fetch Metadata, W3C); what is no browser says nothing.
+
+    Raises:
+        OriginRefused: it is one.
+    """
+    if not origins and fetch_site in ("cross-site", "same-site"):
+        raise OriginRefused("a page of another site asks, without an Origin")
+
+
 class Admission:
     """Counts the live clients, in total and for each address."""
 

@@ -89,6 +89,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("hubbub")
 
+_MESSAGE_SIZE = 32 * 1024
+"""Bytes of answers that wait to go out before the next command has to wait for the peer to read."""
+_COMMANDS_A_TURN = 16
+"""Commands of one session that are worked off in one turn of the event loop."""
 _NO_SUBSCRIPTIONS: dict[str, Subscription] = {}
 _NO_CHORES: dict[str, asyncio.Future[None]] = {}
 _LONGEST_TTL = 2**32 - 1
@@ -155,8 +159,10 @@ class Session:
         "_link",
         "_meta",
         "_out",
+        "_out_size",
         "_rate",
         "_state",
+        "_turns",
         "_worker",
         "engine",
         "id",
@@ -192,6 +198,8 @@ class Session:
         """What is to be worked off; with the first command of a message, its size."""
         self._inbox_bytes = 0
         self._out: list[Payload] = []
+        self._out_size = 0
+        self._turns = 0
         self._worker: asyncio.Task[None] | None = None
         self._rate: RateLimit | None = None
         self._chores = _NO_CHORES
@@ -223,15 +231,9 @@ class Session:
         if self._state is State.ENDED:
             return
         engine, settings = self.engine, self.engine.settings
-        if settings.message_rate or settings.byte_rate:
-            now = engine.loop.time()
-            if self._rate is None:
-                self._rate = RateLimit(settings.message_rate, settings.byte_rate, settings.rate_burst, now)
-            if self._rate.spend(count, size, now) is not None:
-                self.end(SessionRateExceeded())
-                return
         if self._state is State.REFUSED or (self._link.unidirectional and self._state is not State.CONNECTING):
             return
+        commands_before = len(self._inbox)
         for message in messages:
             waits = size_of(message)
             try:
@@ -245,10 +247,22 @@ class Session:
             except ValueError as error:
                 _log.debug("session %s: %s", self.id, error)
                 self._inbox.append((BadRequest(), 0))
-        if len(self._inbox) > settings.max_inbox_messages or self._inbox_bytes > settings.max_inbox_bytes:
+        # A message may hold many commands, and each is work.
+        count = max(count, len(self._inbox) - commands_before)
+        too_many = len(self._inbox) > settings.max_inbox_messages
+        if too_many or self._inbox_bytes > settings.max_inbox_bytes or self._is_too_fast(count, size):
             self.end(SessionRateExceeded())
         elif self._inbox and self._worker is None:
             self._worker = engine.loop.create_task(self._work())
+
+    def _is_too_fast(self, count: int, size: int) -> bool:
+        settings = self.engine.settings
+        if not (settings.message_rate or settings.byte_rate):
+            return False
+        now = self.engine.loop.time()
+        if self._rate is None:
+            self._rate = RateLimit(settings.message_rate, settings.byte_rate, settings.rate_burst, now)
+        return self._rate.spend(count, size, now) is not None
 
     def on_lost(self, goodbye: Goodbye) -> None:
         self._finish()
@@ -313,6 +327,7 @@ class Session:
                 if isinstance(command, Disconnect):
                     raise command
                 await self._handle(command)
+                await self._keep_pace()
         except Disconnect as fault:
             self.end(fault)
         except Exception:
@@ -320,6 +335,8 @@ class Session:
             self.end(ServerError())
         finally:
             self._worker = None
+            if self._state is State.ENDED:
+                self._leave_all()
 
     async def _handle(self, command: Command) -> None:
         method = next((name for name in METHODS if getattr(command, name) is not None), None)
@@ -620,10 +637,21 @@ class Session:
 
     # The way out
 
+    async def _keep_pace(self) -> None:
+        """Between two commands: gives the others their turn, and lets the peer read what it was told."""
+        if self._out_size >= _MESSAGE_SIZE and self._state is not State.ENDED:
+            out, self._out, self._out_size = self._out, [], 0
+            await self.transport.send(frame(self.transport.framing, self.codec, out))
+        self._turns += 1
+        if self._turns % _COMMANDS_A_TURN == 0:
+            await asyncio.sleep(0)
+
     def _say(self, reply: Reply) -> None:
         if self._state is State.ENDED:
             return
-        self._out.append(self.codec.encode(reply))
+        message = self.codec.encode(reply)
+        self._out.append(message)
+        self._out_size += len(message)
         if len(self._out) == 1:
             self.engine.loop.call_soon(self._flush)
 
@@ -633,7 +661,7 @@ class Session:
 
     def _flush(self, behind: Sequence[Any] = ()) -> None:
         if self._out:
-            out, self._out = self._out, []
+            out, self._out, self._out_size = self._out, [], 0
             self.transport.push(frame(self.transport.framing, self.codec, out))
         for batch in behind:
             self.transport.push(batch)
@@ -662,13 +690,18 @@ class Session:
         self._out = []
         engine = self.engine
         engine.alarms.clear(self)
-        for channel in tuple(self.subscriptions):
-            self.leave(channel)
         engine.sessions.dismiss(self, self._address)
         if self._worker is not None and self._worker is not asyncio.current_task():
+            # What the client sent before it left counts as said in its channels.
             engine.loop.call_later(engine.settings.leave_grace, self._worker.cancel)
+        else:
+            self._leave_all()
         if self._connection is not None:
             engine.begin(self._close(self._connection))
+
+    def _leave_all(self) -> None:
+        for channel in tuple(self.subscriptions):
+            self.leave(channel)
 
     async def _close(self, connection: ConnectionScope) -> None:
         if self._worker is not None:

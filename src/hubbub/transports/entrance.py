@@ -8,11 +8,11 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from hubbub.errors import Refused, Restarting
-from hubbub.hub.admission import ensure_origin_allowed
+from hubbub.hub.admission import ensure_not_cross_site, ensure_origin_allowed
 from hubbub.hub.dependencies import ConnectionScope
 from hubbub.hub.engine import Engine
 from hubbub.hub.session import Link, Session
-from hubbub.hub.transport import Transport
+from hubbub.hub.transport import Policy, Transport
 
 _log = logging.getLogger("hubbub")
 
@@ -36,6 +36,7 @@ def admit(engine: Engine, scope: Scope) -> str:
     address = address_of(scope)
     headers = Headers(scope=scope)
     try:
+        ensure_not_cross_site(headers.getlist("origin"), headers.get("sec-fetch-site"))
         ensure_origin_allowed(headers.getlist("origin"), headers.get("host"), engine.settings.allowed_origins)
         if engine.stopping:
             raise Restarting("the server stops")
@@ -46,11 +47,16 @@ def admit(engine: Engine, scope: Scope) -> str:
     return address
 
 
-def open_session(engine: Engine, link: Link, transport: Transport, address: str, scope: Scope) -> Session:
-    """A session on a transport that has been accepted."""
+def open_session(
+    engine: Engine, link: Link, transport: Transport, policy: Policy, address: str, scope: Scope
+) -> Session:
+    """A session on a transport that has been accepted; if the hub has begun to stop meanwhile, it is told so."""
     connection = ConnectionScope(dict(scope)) if engine.registry.needs_connection else None
     session = Session(engine, link, transport, address, connection)
     engine.sessions.open(session)
+    transport.attach(session, policy)
+    if engine.stopping:
+        session.on_fault(Restarting("the server restarts: come back in a moment"))
     return session
 
 

@@ -64,6 +64,7 @@ class StreamTransport(Transport):
         "_chunks",
         "_closing",
         "_codec",
+        "_drained",
         "_drop",
         "_peer",
         "_policy",
@@ -85,6 +86,7 @@ class StreamTransport(Transport):
         self._sending: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
 
     def attach(self, peer: Peer, policy: Policy) -> None:
         self._peer: Peer | None = peer
@@ -104,6 +106,10 @@ class StreamTransport(Transport):
 
     async def send(self, batch: bytes) -> None:
         self.push(batch)
+        while self._queued and not self._closing:
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._drained)
 
     def close(self, code: int, reason: str) -> None:
         """Tells the client why, as a push: there is no close frame."""
@@ -120,6 +126,7 @@ class StreamTransport(Transport):
         if self._sending is not None:
             self._sending.cancel()
         self._wake()
+        self._wake_sender()
 
     def give_up(self, fault: Disconnect) -> None:
         if self._peer is not None:
@@ -142,6 +149,7 @@ class StreamTransport(Transport):
                     await self._send(send, body, more_body=True)
                     self._queued = sum(map(len, self._chunks))
                     self._note_queued()
+                    self._wake_sender()
                 else:
                     self._waiter = asyncio.get_running_loop().create_future()
                     await self._waiter
@@ -180,6 +188,11 @@ class StreamTransport(Transport):
         peer, self._peer = self._peer, None
         if peer is not None:
             peer.on_lost(Goodbye(1006, "", "peer"))
+
+    def _wake_sender(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

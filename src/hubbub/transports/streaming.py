@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from hubbub.errors import Refused, Restarting
-from hubbub.hub.admission import ensure_origin_allowed
+from hubbub.hub.admission import ensure_not_cross_site, ensure_origin_allowed
 from hubbub.hub.engine import Engine
 from hubbub.hub.session import Link
 from hubbub.protocol.codecs import JSON, PROTOBUF, UNIDIRECTIONAL, Codec
@@ -81,8 +81,7 @@ class StreamDoor:
         if form is HTTP_STREAM and request.headers.get("content-type", "").startswith(_BINARY):
             form = HTTP_STREAM_PROTOBUF
         transport = StreamTransport(form.framing, form.link.codec, dropping(scope))
-        session = open_session(engine, form.link, transport, address, scope)
-        transport.attach(session, engine.session_policy)
+        session = open_session(engine, form.link, transport, engine.session_policy, address, scope)
         headers = {**form.headers, **cors(engine, scope)}
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         try:
@@ -104,11 +103,7 @@ class StreamDoor:
             if not first:
                 raise _Rejected(400)
         else:
-            try:
-                async with asyncio.timeout(engine.settings.handshake_timeout):
-                    first = await read_body(request, engine.settings.max_message_size)
-            except TimeoutError:
-                raise _Rejected(408) from None
+            first = await read_body(request, engine)
         if one_way and not _is_connect_request(first):
             raise _Rejected(400)
         return first
@@ -136,6 +131,7 @@ class EmulationDoor:
             return
         headers = Headers(scope=scope)
         try:
+            ensure_not_cross_site(headers.getlist("origin"), headers.get("sec-fetch-site"))
             ensure_origin_allowed(headers.getlist("origin"), headers.get("host"), engine.settings.allowed_origins)
             status = await self._take(engine, request)
         except Refused:
@@ -147,7 +143,7 @@ class EmulationDoor:
         await Response(status_code=status, headers=cors(engine, scope))(scope, receive, send)
 
     async def _take(self, engine: Engine, request: Request) -> int:
-        body = await read_body(request, engine.settings.max_message_size)
+        body = await read_body(request, engine)
         codec: Codec = PROTOBUF if request.headers.get("content-type", "").startswith(_BINARY) else JSON
         try:
             emulated = codec.decode_emulation(body)
@@ -167,17 +163,22 @@ class _Rejected(Exception):
         self.status = status
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body of a request, if it is not larger than ``limit`` bytes.
+async def read_body(request: Request, engine: Engine) -> bytes:
+    """The body of a request: no larger than a message may be, and there within ``handshake_timeout``.
 
     Raises:
-        _Rejected: it is (413).
+        _Rejected: it is larger (413), or takes longer (408).
     """
+    limit = engine.settings.max_message_size
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise _Rejected(413)
+    try:
+        async with asyncio.timeout(engine.settings.handshake_timeout):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise _Rejected(413)
+    except TimeoutError:
+        raise _Rejected(408) from None
     return body
 
 

@@ -55,12 +55,9 @@ class WebSocketDoor:
         except BaseException:
             engine.admission.leave(address)
             raise
-        session = open_session(engine, link, transport, address, scope)
-        transport.attach(session, policy)
+        session = open_session(engine, link, transport, policy, address, scope)
         if self._unidirectional and query.get("cf_connect"):
             session.on_messages((query["cf_connect"],), 1, 0)
-        if engine.stopping:
-            session.on_fault(Restarting("the server restarts: come back in a moment"))
         await transport.serve()
 
 
