@@ -146,10 +146,12 @@ class RecoveryContract(ABC):
             case "remove", channel:
                 return world.engine.remove_history(channel)
             case "forget", channel:
+                world.troubled = True
                 return self.forget(world.broker.inner, channel)
             case "lag", channel, seconds:
                 world.broker.lag[channel] = seconds
             case "lose", channel, count:
+                world.troubled = True
                 world.broker.losing[channel] += count
             case "repeat", channel, count:
                 world.broker.repeating[channel] += count

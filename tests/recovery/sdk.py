@@ -216,6 +216,8 @@ class Sdk:
         self.subscriptions: dict[str, Subscription] = {want.channel: Subscription(want.channel, want) for want in wants}
         self.server_side: dict[str, Subscription] = {}
         self.unrecovered: list[Unrecovered] = []
+        self.disturbed = 0
+        """How often it was told that something is missing."""
         self.stretches: list[Stretch] = []
         """All that there have been."""
         self._wire: Wire | None = None
@@ -282,6 +284,7 @@ class Sdk:
 
     def _on_close(self, wire: Wire, code: int, reason: str) -> None:
         assert code in (1006, 3004, 3008, 3010, 3012), f"{self.name} was disconnected with {code} {reason}"
+        self.disturbed += code == 3010
         if wire is self._wire:
             self._disconnected()
 
@@ -463,6 +466,7 @@ class Sdk:
         self._begin(one, told.get("offset", 0), told.get("epoch", ""), exact=told.get("positioned", False))
 
     def _on_unsubscribed(self, channel: str, code: int) -> None:
+        self.disturbed += code == 2500
         one = self.subscriptions.get(channel)
         if one is None:
             self.server_side.pop(channel, None)

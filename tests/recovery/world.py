@@ -92,6 +92,8 @@ class World:
         """What was published, whether there is a history or not."""
         self.broker = Unreliable(broker, setup.delays, self._note)
         self._sleep = sleep
+        self.troubled = False
+        """Whether deliveries were lost, or channels forgotten."""
         self._published = 0
         self._publishing: set[asyncio.Task[Any]] = set()
         registry = Registry(Names())
@@ -193,6 +195,7 @@ class World:
                 self._judge_stretch(client.name, stretch)
             for told in client.unrecovered:
                 self._judge_loss(client.name, told)
+            assert not client.disturbed or self.troubled, f"{client.name} was told of a loss, and there was none"
         await self._judge_presence()
 
     async def _judge_end(self, client: Sdk, one: Any) -> None:

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.differential.scenario import AwaitBackend, Backend, Close, Lapse, Scenario, Send, api
+from tests.differential.scenario import AwaitBackend, Backend, Close, Scenario, Send, api
 from tests.differential.tokens import FAR, PAST, track
 
 from .building import command, connect_as, conversation, each, joined
@@ -20,8 +20,10 @@ def _track(
     return command(id, "sub_refresh", channel=channel, type=1, track=[batch], **fields)
 
 
-def _items(*items: str, epoch: str = "") -> Backend:
-    return Backend('{"result":{"items":[' + ",".join(items) + "]" + (f',"epoch":"{epoch}"' if epoch else "") + "}}")
+def _items(*items: str, epoch: str = "", wait: dict[str, int] | None = None) -> Backend:
+    """What the backend says from now on; and what comes of that, which may be at once or a little later."""
+    body = '{"result":{"items":[' + ",".join(items) + "]" + (f',"epoch":"{epoch}"' if epoch else "") + "}}"
+    return Backend(body, wait=wait or {})
 
 
 SUBSCRIBING = each(
@@ -97,12 +99,12 @@ VERSIONED = [
             Send("a", _sub("poll:v1")),
             Send("a", _track("poll:v1", 3, "k", "l"), wait={"a": 2}),
             AwaitBackend('"poll:v1","items":[{"key":"k"}'),
-            _items('{"key":"k","data":{"p":2},"version":4}', '{"key":"l","data":"é\\u00e9","version":1}'),
-            Lapse(0, wait={"a": 2}),
+            _items(
+                '{"key":"k","data":{"p":2},"version":4}', '{"key":"l","data":"é\\u00e9","version":1}', wait={"a": 2}
+            ),
             _items('{"key":"k","data":{"p":9},"version":4}'),
             AwaitBackend('"poll:v1","items":[{"key":"k","version":4},'),
-            _items('{"key":"k","removed":true}'),
-            Lapse(0, wait={"a": 1}),
+            _items('{"key":"k","removed":true}', wait={"a": 1}),
         ),
     ),
     Scenario(
@@ -125,8 +127,7 @@ VERSIONED = [
             Send("a", _track("poll:v3", 3, "k"), wait={"a": 2}),
             Send("b", _track("poll:v3", 3, "k"), wait={"b": 2}),
             Send("b", command(4, "sub_refresh", channel="poll:v3", type=2, untrack=["k"])),
-            _items('{"key":"k","data":2,"version":4}'),
-            Lapse(0, wait={"a": 1}),
+            _items('{"key":"k","data":2,"version":4}', wait={"a": 1}),
             Close("a"),
         ),
     ),
@@ -148,8 +149,7 @@ VERSIONED = [
             Send("a", _track("poll:v5", 3, "k"), wait={"a": 2}),
             Send("a", _sub("poll:v5", 4)),
             Send("a", _track("poll:v5", 5, "k"), wait={"a": 2}),
-            _items('{"key":"k","data":1,"version":1}', epoch="e2"),
-            Lapse(0, wait={"a": 1}),
+            _items('{"key":"k","data":1,"version":1}', epoch="e2", wait={"a": 1}),
         ),
     ),
 ]
@@ -163,11 +163,9 @@ VERSIONLESS = [
             Send("a", _sub("pollvl:l1")),
             Send("a", _track("pollvl:l1", 3, "k"), wait={"a": 2}),
             AwaitBackend('"pollvl:l1"'),
-            _items('{"key":"k","data":{"p":2}}'),
-            Lapse(0, wait={"a": 1}),
+            _items('{"key":"k","data":{"p":2}}', wait={"a": 1}),
             AwaitBackend('"pollvl:l1"'),
-            _items('{"key":"k","removed":true}'),
-            Lapse(0, wait={"a": 1}),
+            _items('{"key":"k","removed":true}', wait={"a": 1}),
         ),
     ),
 ]

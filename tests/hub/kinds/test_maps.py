@@ -855,7 +855,7 @@ def test_presence_maps_are_of_their_own_types(clock: Clock) -> None:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 def test_whatever_happens_a_client_ends_with_the_entries_of_the_server(data: st.DataObject) -> None:
     """Publications, removals, expiry, clearing, pages, cuts and comebacks, at any moment of any of them."""
 
