@@ -226,3 +226,23 @@ def test_the_default_clock_is_a_real_one() -> None:
         return position
 
     assert asyncio.run(scenario()).offset == 1
+
+
+class Text(str):
+    """Text that can be watched."""
+
+
+def test_what_has_expired_is_freed_though_nobody_asks_for_it(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker(asyncio.get_running_loop().time)
+        await broker.start(lambda channel, publication: None)
+        text = Text("x")
+        gone = weakref.ref(text)
+        await broker.publish("quiet", Publication(text), Retention(10, 1.0, 1000.0))
+        del text
+        await asyncio.sleep(5)
+        for _ in range(300):
+            await broker.publish("busy", Publication("y"), Retention(10, 300.0))
+        assert gone() is None
+
+    clock.run(scenario())

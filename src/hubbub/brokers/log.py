@@ -62,7 +62,7 @@ class Log:
     def append(self, publication: Publication, size: int, ttl: float, now: float) -> Publication:
         """Keeps a publication, and forgets what is more than ``size`` or older than ``ttl``; returns it with offset."""
         self._top += 1
-        self._drop_expired(now)
+        self.expire(now)
         publication = publication._replace(offset=self._top, epoch=self._epoch)
         self._entries.append((now + ttl, publication))
         while len(self._entries) > size:
@@ -73,7 +73,7 @@ class Log:
         self, since: Position | None, limit: int | None, now: float, *, reverse: bool
     ) -> tuple[Sequence[Publication], Position]:
         """See ``History.history``."""
-        self._drop_expired(now)
+        self.expire(now)
         if since is not None and since.epoch not in ("", self._epoch):
             return (), self.position
         entries = reversed(self._entries) if reverse else iter(self._entries)
@@ -89,7 +89,8 @@ class Log:
         """Forgets the publications; offsets go on."""
         self._entries.clear()
 
-    def _drop_expired(self, now: float) -> None:
+    def expire(self, now: float) -> None:
+        """Forgets the publications that are too old."""
         entries = self._entries
         while entries and entries[0][0] <= now:
             entries.popleft()

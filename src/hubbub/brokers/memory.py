@@ -105,6 +105,8 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
 
     def _sweep(self, now: float) -> None:
         self._until_sweep = max(_SWEEP_EVERY, len(self._logs))
+        for log in self._logs.values():
+            log.expire(now)
         self._forget([channel for channel, log in self._logs.items() if log.idle_until <= now])
 
     def _forget(self, channels: Sequence[str]) -> None:
