@@ -16,7 +16,7 @@ def test_a_token_opens_the_connection_and_another_the_channel(serve: Serve) -> N
     port = serve(load("jwt_auth"))
     _, token = login(port, "/token")
     with Session(port, token=token) as anna:
-        assert 500 < anna.welcome["ttl"] <= 600
+        assert 500 < anna.welcome["ttl"] <= 601
         assert anna.ask("subscribe", channel="team:blue")["error"]["code"] == 103, "without a token"
         assert "error" not in anna.ask("subscribe", channel="team:blue", token=login(port, "/token/team/blue")[1])
         anna.ask("publish", channel="team:blue", data="hi")

@@ -169,12 +169,18 @@ class Ahead(Encoding):
 
     def __init__(self, encoding: Encoding, position: Position) -> None:
         self.framing = encoding.framing
+        self.needs_before = encoding.needs_before
         self.position: Position = position
         self._encoding = encoding
 
     def join(self, channel: str, events: Sequence[Event], before: Publication | None) -> Any:
-        rest = [event for event in events if self._is_new(event)]
-        return self._encoding.join(channel, rest, None) if rest else None
+        rest: list[Event] = []
+        for event in events:
+            if self._is_new(event):
+                rest.append(event)
+            elif type(event) is Publication:
+                before = event
+        return self._encoding.join(channel, rest, before) if rest else None
 
     def _is_new(self, event: Event) -> bool:
         offset, epoch = self.position

@@ -8,6 +8,7 @@ import pytest
 from tests.clock import Clock, TravellingLoop, ticks
 from tests.hub.maps.stage import EPHEMERAL, PERSISTENT, MapStage, Reader, keys
 
+from hubbub import Grant
 from hubbub.errors import UsageError
 from hubbub.map_channel import MapChannel
 
@@ -115,7 +116,7 @@ def test_all_sessions_are_touched_with_one_timer_and_none_when_nobody_is_there(c
             await asyncio.sleep(100)
             assert len(mirrors._timers) == 0
             assert mirrors._touched == {}
-            assert mirrors._count == {}
+            assert mirrors._clients == {}
 
     clock.run(scene())
 
@@ -132,6 +133,24 @@ def test_who_leaves_while_others_are_touched_is_not_shown_again(clock: Clock) ->
             await asyncio.sleep(5)
             stage.broker.delay = 0.0
             assert list(await who.state(channel="room:1")) == [stays.session.id]
+
+    clock.run(scene())
+
+
+def test_who_comes_in_two_ways_at_once_is_there_once(clock: Clock) -> None:
+    async def scene() -> None:
+        async with stage_with_mirrors() as (stage, who, _):
+            stage.broker.delay = 0.5
+            guest = await stage.sessions.enter("anna")
+            guest.begin(subscribe={"channel": "room:1"})
+            joining = asyncio.ensure_future(guest.session.subscribe("room:1", Grant()))
+            await asyncio.sleep(5)
+            assert joining.done()
+            assert len(await who.state(channel="room:1")) == 1
+            guest.transport.leaves()
+            await asyncio.sleep(5)
+            assert await who.state(channel="room:1") == {}
+            assert stage.sessions.engine.mirrors._clients == {}
 
     clock.run(scene())
 

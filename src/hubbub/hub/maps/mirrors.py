@@ -19,14 +19,15 @@ _Place = tuple[str, str]
 class Mirrors:
     """The presence of sessions of this hub in map channels.
 
-    An entry stands for all that came under its key. When the last has left, that of a client is removed; that of a
-    user is no longer touched, and so expires: it may be in another hub, or come back in a moment.
+    An entry stands for all clients that came under its key. When the last has left, that of a client is removed;
+    that of a user is no longer touched, and so expires: it may be in another hub, or come back in a moment. Entering
+    twice is entering once.
     """
 
     def __init__(self, atlas: Atlas, begin: Callable[[Awaitable[None]], object]) -> None:
         self._atlas = atlas
         self._begin = begin
-        self._count: dict[_Place, int] = {}
+        self._clients: dict[_Place, tuple[str, ...]] = {}
         self._touched: dict[float, dict[_Place, Publication]] = {}  # by their time to live
         self._timers: dict[float, asyncio.TimerHandle] = {}
 
@@ -34,7 +35,9 @@ class Mirrors:
         """Shows a member of ``channel`` where its rules say."""
         for name, entry in _mirrored(channel, rules, member):
             place = (name, entry.key)
-            self._count[place] = self._count.get(place, 0) + 1
+            clients = self._clients.get(place, ())
+            if member.client not in clients:
+                self._clients[place] = (*clients, member.client)
             self._keep(place, entry)
             await self._atlas.put(name, entry, only="touch")
 
@@ -42,9 +45,9 @@ class Mirrors:
         """Ends what ``enter`` began."""
         for name, entry in _mirrored(channel, rules, member):
             place = (name, entry.key)
-            count = self._count.pop(place, 1) - 1
-            if count:
-                self._count[place] = count
+            others = tuple(client for client in self._clients.pop(place, ()) if client != member.client)
+            if others:
+                self._clients[place] = others
                 continue
             for touched in self._touched.values():
                 touched.pop(place, None)
