@@ -91,11 +91,20 @@ def test_users_have_the_channels_that_are_personal() -> None:
     declare(registry, "chat:{room}")
     declare(registry, "inbox:{who:path}", personal=True)
     assert registry.personal_channels("42") == ["#42", "inbox:42"]
-    with pytest.raises(UsageError, match="does not fit into the channel pattern"):
-        registry.personal_channels("urn:42")
 
 
 @pytest.mark.parametrize("pattern", ["news", "{user}:{device}"])
 def test_a_personal_channel_has_a_place_for_its_user(pattern: str) -> None:
     with pytest.raises(UsageError, match=r"is personal: give it one parameter, the user, as in '#\{user\}'"):
         declare(Registry(), pattern, personal=True)
+
+
+@pytest.mark.parametrize("user", ["a:b", "Zoë", "x" * 300])
+def test_a_user_whose_name_fits_into_no_channel_has_none_and_the_log_says_so(
+    user: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = Registry()
+    registry.catalogue.add(Declaration(Pattern("#{user}"), Rules(personal=True), STREAM))
+    assert registry.personal_channels(user) == []
+    assert "does not fit" in caplog.text
+    assert registry.personal_channels("anna") == ["#anna"]

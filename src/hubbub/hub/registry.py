@@ -1,5 +1,6 @@
 """What an app has declared on its hub, before and while it runs."""
 
+import logging
 from collections.abc import Iterator, Mapping
 
 from hubbub.auth.base import Auth
@@ -8,6 +9,11 @@ from hubbub.errors import InvalidRequest, MethodNotFound, NotAvailable, UsageErr
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.handlers import Handler
 from hubbub.hub.kinds.base import Kind
+
+_log = logging.getLogger("hubbub")
+
+_LONGEST = 255
+"""Characters of a personal channel's name, as clients may expect it."""
 
 
 class Registry:
@@ -75,9 +81,20 @@ class Registry:
         return found
 
     def personal_channels(self, user: str) -> list[str]:
-        """The channels that a user is in from its connect on."""
-        return [
-            declaration.pattern.name({declaration.pattern.parameters[0]: user})
-            for declaration in self.catalogue
-            if declaration.rules.personal
-        ]
+        """The channels that a user is in from its connect on.
+
+        A user whose name does not fit into a channel's has none; it connects without, and the log says so.
+        """
+        channels = []
+        for declaration in self.catalogue:
+            if declaration.rules.personal:
+                pattern = declaration.pattern
+                try:
+                    channel = pattern.name({pattern.parameters[0]: user})
+                except UsageError:
+                    channel = ""
+                if channel.isascii() and 0 < len(channel) <= _LONGEST:
+                    channels.append(channel)
+                else:
+                    _log.warning("the user %.80r has no channel %s: its name does not fit there", user, pattern.text)
+        return channels

@@ -476,14 +476,21 @@ def test_what_is_no_longer_kept_in_full_is_not_recovered_in_part(clock: Clock) -
     clock.run(scene())
 
 
-def test_who_missed_more_than_the_rules_allow_must_read_it_anew(clock: Clock) -> None:
+def test_more_changes_than_fit_into_the_last_answer_are_paged_and_if_they_came_late_read_anew(clock: Clock) -> None:
     async def scene() -> None:
         async with MapStage({**PERSISTENT, "max_catch_up": 3}) as stage:
             epoch = (await (await stage.enter()).subscribe(phase=STATE))["epoch"]
             await stage.fill("a", "b", "c", "d")
-            back = await stage.enter()
-            assert await back.refused(phase=STREAM, recover=True, offset=0, epoch=epoch) == UNRECOVERABLE
-            assert (await back.subscribe(phase=STREAM, recover=True, offset=1, epoch=epoch))["recovered"] is True
+            in_time, late, near = await stage.enter(), await stage.enter(), await stage.enter()
+            request = {"phase": STREAM, "recover": True, "epoch": epoch}
+            for back in (in_time, late):
+                page = await back.subscribe(offset=0, **request)
+                assert (page["phase"], page["offset"]) == (STREAM, 4)
+            assert (await near.subscribe(offset=1, **request))["recovered"] is True
+            await stage.fill("e", "f", "g")
+            assert keys((await in_time.subscribe(offset=4, **request))["publications"]) == ["+e", "+f", "+g"]
+            await stage.fill("h")
+            assert await late.refused(offset=4, **request) == UNRECOVERABLE
 
     clock.run(scene())
 

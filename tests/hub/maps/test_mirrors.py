@@ -9,8 +9,10 @@ from tests.clock import Clock, TravellingLoop, ticks
 from tests.hub.maps.stage import EPHEMERAL, PERSISTENT, MapStage, Reader, keys
 
 from hubbub import Grant
+from hubbub.channels import Rules
 from hubbub.errors import UsageError
 from hubbub.map_channel import MapChannel
+from hubbub.protocol.publication import Member
 
 
 @asynccontextmanager
@@ -151,6 +153,24 @@ def test_who_comes_in_two_ways_at_once_is_there_once(clock: Clock) -> None:
             await asyncio.sleep(5)
             assert await who.state(channel="room:1") == {}
             assert stage.sessions.engine.mirrors._clients == {}
+
+    clock.run(scene())
+
+
+def test_who_leaves_twice_takes_nobody_along(clock: Clock) -> None:
+    async def scene() -> None:
+        async with stage_with_mirrors(key_ttl=9) as (stage, _, users):
+            mirrors, rules = stage.sessions.engine.mirrors, Rules(users_map="users:")
+            leaver, stays = Member("anna", "client-1"), Member("anna", "client-2")
+            for member in (leaver, stays, leaver):
+                await mirrors.enter("room:1", rules, member)
+            for _ in range(2):
+                await mirrors.exit("room:1", rules, leaver)
+            await asyncio.sleep(30)
+            assert list(await users.state(channel="room:1")) == ["anna"]
+            await mirrors.exit("room:1", rules, stays)
+            await asyncio.sleep(11)
+            assert await users.state(channel="room:1") == {}
 
     clock.run(scene())
 

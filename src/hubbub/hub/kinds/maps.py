@@ -159,6 +159,9 @@ class _Step:
         self._dialogue = dialogue
         self._atlas = session.engine.atlas
         self._limit = rules.page_size(request.limit)
+        self._most = rules.max_catch_up or rules.max_page_size
+        self._reach = min(self._limit, self._most)
+        """How many changes may be left for the last answer. More may come until that is made, if it takes more."""
 
     async def take(self) -> Entry:
         request = self._request
@@ -174,7 +177,7 @@ class _Step:
             raise UnrecoverablePosition
         position = dialogue.position = dialogue.position or page.position
         entries = [entry for entry in page.entries if entry.offset <= position.offset]
-        if not page.cursor and position.offset + self._limit >= page.position.offset:
+        if not page.cursor and position.offset + self._reach >= page.position.offset:
             return await self._live(position, entries)
         if not self._rules.streams:
             dialogue.sent.update((entry.key, entry) for entry in entries if self._view.sees(entry))
@@ -188,7 +191,7 @@ class _Step:
         if dialogue.stream_top is None:
             _, top = await self._atlas.changes(self._request.channel, None, 0)
             dialogue.stream_top = top.offset
-        if since.offset + self._limit >= dialogue.stream_top:
+        if since.offset + self._reach >= dialogue.stream_top:
             return await self._live(since)
         changes, top = await self._atlas.changes(self._request.channel, since, self._limit)
         if since.epoch != top.epoch or not changes or changes[0].offset != since.offset + 1:
@@ -208,8 +211,7 @@ class _Step:
         features = dialogue.features
         answer: LiveAnswer
         if rules.streams:
-            most = rules.max_catch_up or rules.max_page_size
-            answer = CaughtUpAnswer(session, request, features, since, most, entries or ())
+            answer = CaughtUpAnswer(session, request, features, since, self._most, entries or ())
         elif entries is not None:
             answer = RenewedAnswer(session, request.channel, dialogue)
         else:

@@ -35,9 +35,7 @@ class Mirrors:
         """Shows a member of ``channel`` where its rules say."""
         for name, entry in _mirrored(channel, rules, member):
             place = (name, entry.key)
-            clients = self._clients.get(place, ())
-            if member.client not in clients:
-                self._clients[place] = (*clients, member.client)
+            self._clients[place] = (*self._clients.get(place, ()), member.client)
             self._keep(place, entry)
             await self._atlas.put(name, entry, only="touch")
 

@@ -45,7 +45,8 @@ class MapRules(NamedTuple):
     min_page_size: int = 100
     max_page_size: int = 1000
     max_catch_up: int = 0
-    """Changes that a client may have missed when it comes; with more it starts anew. 0: ``max_page_size``."""
+    """Changes in the answer that makes a client a subscriber; if more came while it read, it reads anew. 0:
+    ``max_page_size``."""
     catch_up_timeout: float = 5.0
     """Seconds that a client has for reading page after page."""
     debounce: float = 0.0
