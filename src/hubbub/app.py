@@ -238,8 +238,9 @@ class Hub:
             may_subscribe: who may come without a token or an ``on_subscribe``.
             may_publish: who may publish without an ``on_publish``.
             may_remove: who may remove entries.
-            rules: the other fields of ``MapRules``, such as ``stream_size`` and ``client_key``; ``delta``,
-                ``tags_filter``, ``presence``, ``join_leave``, ``user_limited``, ``clients_map``, ``users_map``.
+            rules: the other fields of ``MapRules``, such as ``stream_size`` and ``client_key``; ``delta`` (not with
+                ``"ephemeral"``), ``tags_filter``, ``presence``, ``join_leave``, ``user_limited``, ``clients_map``,
+                ``users_map``.
 
         Raises:
             UsageError: the pattern or a rule is wrong, or the pattern is declared already.

@@ -1,5 +1,6 @@
 """What the commands of a connected session are answered with."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from tests.hub.sessions import TODAY, Guest, SessionStage
 
 from hubbub import Forbidden, Grant, Identity
 from hubbub.errors import Expired, InvalidToken, TokenExpired
+from hubbub.hub.kinds.stream import Stream
+from hubbub.hub.session import Session
 from hubbub.protocol.publication import Json
 
 
@@ -41,6 +44,30 @@ def test_a_client_may_leave_what_the_server_made(clock: Clock) -> None:
         await guest.session.subscribe("room", Grant())
         await guest.ask(unsubscribe={"channel": "room"})
         assert guest.session.subscriptions == {}
+
+    clock.run(scenario())
+
+
+class Dialogue(Stream):
+    """Channels to which one may have begun to subscribe."""
+
+    def __init__(self) -> None:
+        self.withdrawn: list[str] = []
+
+    def withdraw(self, session: Session, channel: str) -> None:
+        self.withdrawn.append(channel)
+
+
+def test_who_has_only_begun_to_subscribe_may_withdraw(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage, kind = await SessionStage.open(), Dialogue()
+        stage.channel("room", kind=kind)
+        guest = await stage.enter()
+        assert "unsubscribe" in await guest.ask(unsubscribe={"channel": "room"})
+        assert kind.withdrawn == ["room"]
+        await guest.ask(subscribe={"channel": "room"})
+        await guest.ask(unsubscribe={"channel": "room"})
+        assert kind.withdrawn == ["room"], "who was there has left"
 
     clock.run(scenario())
 
@@ -176,6 +203,18 @@ def test_history_is_bounded_whatever_is_asked_for(clock: Clock) -> None:
         for limit in (-1, 4, 100):
             result = (await guest.ask(history={"channel": "room", "limit": limit}))["history"]
             assert [one["offset"] for one in result["publications"]] == [1, 2, 3]
+
+    clock.run(scenario())
+
+
+def test_history_may_be_for_subscribers_alone(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        stage.channel("room", history=10, may_read_history="subscribers")
+        guest = await stage.enter()
+        assert await error(guest, history={"channel": "room", "limit": 1}) == 103
+        await guest.ask(subscribe={"channel": "room"})
+        assert "history" in await guest.ask(history={"channel": "room", "limit": 1})
 
     clock.run(scenario())
 
@@ -335,6 +374,21 @@ def test_a_refreshed_subscription_shows_what_the_new_token_says(clock: Clock) ->
         await guest.ask(publish={"channel": "room", "data": 1})
         await ticks(3)
         assert [push["pub"]["info"]["chan_info"] for push in guest.pushes()] == [7, 8]
+
+    clock.run(scenario())
+
+
+def test_a_refreshed_subscription_ends_when_the_new_token_says_so(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(expired_subscription_grace=0, session_pong_timeout=3600)
+        stage.channel("room")
+        stage.auth.grants["t"] = Grant(expire_at=TODAY + 60)
+        guest = await stage.subscribed("room")
+        await guest.ask(sub_refresh={"channel": "room", "token": "t"})
+        await asyncio.sleep(59)
+        assert set(guest.session.subscriptions) == {"room"}
+        await asyncio.sleep(3)
+        assert guest.session.subscriptions == {}
 
     clock.run(scenario())
 

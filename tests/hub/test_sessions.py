@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from tests.clock import Clock, ticks
-from tests.hub.sessions import EMULATED, ONE_WAY, TODAY, WEBSOCKET, SessionStage, SlowBroker
+from tests.hub.sessions import EMULATED, NATIVE, ONE_WAY, TODAY, WEBSOCKET, SessionStage, SlowBroker
 
 from hubbub import Grant, Identity
-from hubbub.errors import ConnectionClosed, Expired, ForceDisconnect, UnknownChannel, custom_end
+from hubbub.errors import ConnectionClosed, Expired, ForceDisconnect, Restarting, UnknownChannel, custom_end
 
 # Who they are
 
@@ -66,6 +66,30 @@ def test_a_session_that_leaves_before_it_connects_is_counted_out(clock: Clock, l
             stage.arrive(link).transport.leaves()
         assert not stage.engine.sessions._all
         assert not stage.engine.sessions._of_secret
+
+    clock.run(scenario())
+
+
+def test_a_stop_ends_those_too_that_have_not_connected(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        guests = [await stage.enter("anna"), stage.arrive(), stage.arrive(ONE_WAY)]
+        stage.engine.sessions.end_all(Restarting("come back"))
+        assert [guest.closed for guest in guests] == [(3001, "shutdown")] * 3
+
+    clock.run(scenario())
+
+
+def test_sessions_are_pinged_from_connect_to_their_end_if_they_are_to_be(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(session_ping_interval=25, stale_timeout=100)
+        guests = [await stage.enter(), await stage.enter(), await stage.enter(link=NATIVE), stage.arrive()]
+        guests[1].transport.leaves()
+        await asyncio.sleep(26)
+        assert [guest.session.ping_payload is not None for guest in guests] == [True, False, False, False]
+        guests[0].transport.leaves()
+        guests[3].transport.leaves()
+        assert clock.timers() <= 1, "the wheel stands still"
 
     clock.run(scenario())
 

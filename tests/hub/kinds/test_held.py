@@ -70,10 +70,11 @@ def test_what_the_answer_has_is_not_told_again(clock: Clock, offsets: list[int],
         await asyncio.sleep(1.5)
         for offset in offsets:
             broker.tell(kept(offset, epoch))
+        broker.tell(Publication(Json('"not kept"')))
         await asyncio.sleep(3)
         answer, *pushes = guest.take()
         assert answer["subscribe"]["offset"] == 3
-        assert [one["push"]["pub"]["offset"] for one in pushes] == heard
+        assert [one["push"]["pub"].get("offset") for one in pushes] == [*heard, None], "what is not kept is not counted"
 
     clock.run(scenario())
 

@@ -93,6 +93,19 @@ def test_an_entry_that_expires_is_pushed_as_removed(clock: Clock) -> None:
     clock.run(scene())
 
 
+def test_who_wants_no_state_of_a_map_without_a_stream_gets_what_comes(clock: Clock) -> None:
+    async def scene() -> None:
+        async with MapStage(EPHEMERAL) as stage:
+            await stage.fill("a")
+            reader = await stage.enter()
+            assert await reader.subscribe(phase=LIVE) == {"type": 1}
+            await stage.fill("b")
+            await ticks(3)
+            assert keys(reader.pushed()) == ["+b"]
+
+    clock.run(scene())
+
+
 def test_a_large_state_comes_page_by_page_as_it_was_at_the_first(clock: Clock) -> None:
     async def scene() -> None:
         async with MapStage({**PERSISTENT, **SMALL_PAGES}) as stage:
@@ -796,6 +809,18 @@ def test_the_entry_of_a_client_goes_with_its_subscription_where_the_rules_say_so
             await ticks(5)
             assert keys(watcher.pushed()) == ["-" + leaver.guest.session.id, "-" + lost.guest.session.id]
             assert list(await who.state(channel="board:1")) == [watcher.guest.session.id]
+
+    clock.run(scene())
+
+
+def test_the_entry_of_a_client_goes_where_nobody_else_sees_it_leave(clock: Clock) -> None:
+    async def scene() -> None:
+        async with MapStage({**EPHEMERAL, "client_key": "client_id", "remove_on_leave": True}) as stage:
+            leaver = await stage.live()
+            await leaver.publish(data=1)
+            leaver.guest.transport.leaves()
+            await ticks(5)
+            assert await stage.board.state(name="1") == {}
 
     clock.run(scene())
 

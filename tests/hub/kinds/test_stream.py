@@ -9,7 +9,7 @@ from centrifuge.fossil import apply_delta
 from tests.clock import Clock, ticks
 from tests.hub.sessions import BINARY, TODAY, Guest, SessionStage, SlowBroker
 
-from hubbub import Grant, Position
+from hubbub import Grant, Position, Publication
 from hubbub.auth.base import Override
 from hubbub.protocol.publication import Json
 
@@ -190,6 +190,44 @@ def test_what_cannot_be_recovered_is_told_and_the_subscription_goes_on_from_the_
         assert error == {"code": 112, "message": "unrecoverable position"}
         assert stage.engine.fanout.channels() == {"room": 1}, "nothing is left of it"
         assert await asked(other, recover=True, flag=1, **place) == result
+
+    clock.run(scenario())
+
+
+def test_as_many_as_may_be_recovered_are(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(max_recovered_publications=3)
+        stage.channel("room", history=10, recovery="force")
+        top = await published(stage, 5)
+        for since, recovered in ((2, True), (1, False)):
+            result = await asked(await stage.enter(), recover=True, offset=since, epoch=top.epoch)
+            assert result.get("recovered", False) is recovered
+
+    clock.run(scenario())
+
+
+def test_a_history_of_one_is_a_history(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        stage.channel("room", history=1, recovery="force")
+        top = await published(stage, 2)
+        result = await asked(await stage.enter(), recover=True, offset=1, epoch=top.epoch)
+        assert [one["offset"] for one in result["publications"]] == [2]
+
+    clock.run(scenario())
+
+
+@pytest.mark.parametrize(("positioned", "codes"), [(True, [2500]), (False, [])])
+def test_a_loss_is_told_to_those_whose_place_is_watched(clock: Clock, *, positioned: bool, codes: list[int]) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        stage.channel("room", history=10, positioning=True)
+        guest = await stage.enter()
+        await asked(guest, positioned=positioned)
+        top = await published(stage, 1)
+        stage.engine.fanout.deliver("room", Publication(Json("3"), 3, top.epoch))
+        await ticks(3)
+        assert [push["unsubscribe"]["code"] for push in guest.pushes() if "unsubscribe" in push] == codes
 
     clock.run(scenario())
 
