@@ -10,7 +10,7 @@ from tests.clock import Clock, ticks
 from tests.hub.fakes import FakeTransport
 from tests.hub.sessions import TODAY, Guest, SessionStage
 
-from hubbub import Grant, Identity
+from hubbub import Grant, Identity, Member
 from hubbub.brokers.memory import MemoryBroker
 from hubbub.errors import Slow, TokenExpired
 from hubbub.protocol.publication import Presence
@@ -59,6 +59,25 @@ def test_who_leaves_while_others_are_told_that_it_came_has_left_in_the_end(clock
         await asyncio.sleep(20)
         told = [next(iter(push.keys() - {"channel"})) for push in watcher.pushes()]
         assert told == ["join", "join", "leave", "join"], "its own, and those of the guest in their order"
+
+    clock.run(scenario())
+
+
+def test_who_came_before_the_channel_was_subscribed_to_is_not_told_of(clock: Clock) -> None:
+    class Late(MemoryBroker):
+        async def subscribe(self, channel: str) -> None:
+            await asyncio.sleep(1)
+            # Still from a subscription of before; that they left again was lost with its end.
+            await self.announce(channel, Presence(Member("bert", "c2"), joined=True))
+            await asyncio.sleep(1)
+
+    async def scenario() -> None:
+        stage = await SessionStage.open(broker=Late())
+        stage.channel("room", join_leave="force")
+        guest = await stage.enter()
+        guest.begin(subscribe={"channel": "room"})
+        await asyncio.sleep(3)
+        assert [push["join"]["info"]["client"] for push in guest.pushes()] == [guest.session.id]
 
     clock.run(scenario())
 

@@ -75,13 +75,26 @@ def test_a_session_keeps_its_connection_only_where_a_handler_looks_at_it(clock: 
     async def scenario() -> None:
         stage = await SessionStage.open()
         engine, scope = stage.engine, scope_of("websocket", "/connection/websocket")
-        plain = open_session(engine, WEBSOCKET, FakeTransport(), "203.0.113.7", scope)
+        plain = open_session(engine, WEBSOCKET, FakeTransport(), engine.session_policy, "203.0.113.7", scope)
         stage.method("m", looking)
-        kept = open_session(engine, EMULATED, FakeTransport(), "203.0.113.7", scope)
+        kept = open_session(engine, EMULATED, FakeTransport(), engine.session_policy, "203.0.113.7", scope)
         assert plain._connection is None
         assert kept._connection is not None
         assert kept._connection.asgi["path"] == "/connection/websocket"
         assert "state" not in scope, "the server's own scope is not touched"
         assert engine.sessions.by_secret(kept.secret) is kept
+
+    clock.run(scenario())
+
+
+def test_a_session_that_begins_while_the_hub_stops_is_told_to_come_back(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        engine, transport = stage.engine, FakeTransport()
+        engine.begin_stop()
+        engine.admission.enter("203.0.113.7")
+        scope = scope_of("websocket", "/connection/websocket")
+        open_session(engine, WEBSOCKET, transport, engine.session_policy, "203.0.113.7", scope)
+        assert transport.closed == [(3001, "shutdown")]
 
     clock.run(scenario())
