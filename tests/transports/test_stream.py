@@ -214,6 +214,25 @@ def test_a_reader_that_catches_up_stays(clock: Clock) -> None:
     clock.run(scenario())
 
 
+def test_what_is_taken_waits_no_more_and_the_rest_does(clock: Clock) -> None:
+    async def scenario() -> None:
+        stream = Stream(max_queued_bytes=1000)
+        await stream.begin()
+        stream.caller.stops_reading()
+        for _ in range(3):
+            stream.transport.push(b"x" * 100)
+            await ticks(2)
+        assert stream.backlog.total == 300
+        stream.caller.reads_on()
+        while len(stream.caller.sent) < 2:
+            await ticks()
+        stream.caller.stops_reading()
+        await ticks(5)
+        assert stream.backlog.total == 200
+
+    clock.run(scenario())
+
+
 def test_a_single_batch_may_be_larger_than_the_bound(clock: Clock) -> None:
     async def scenario() -> None:
         stream = Stream(max_queued_bytes=1000)
