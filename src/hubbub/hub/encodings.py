@@ -258,11 +258,13 @@ def frame(framing: Framing, codec: Codec, messages: Sequence[Payload]) -> Any:
     size = 0
     group: list[Payload] = []
     for message in messages:
-        size += size_of(message)
+        length = size_of(message)
+        size += 1 + length
         if group and size > _MESSAGE_SIZE:
             joined.append(codec.join(group))
             group = []
-            size = size_of(message)
+        if not group:
+            size = length
         group.append(message)
     joined.append(codec.join(group))
     return framing.join(joined)
