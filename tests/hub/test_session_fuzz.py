@@ -205,6 +205,7 @@ async def judge_rest(engine: Engine, sessions: list["weakref.ref[Any]"]) -> None
     assert engine.fanout.channels() == {"room": 1}
     assert engine.admission._total == 1
     assert not engine._chores
+    assert engine.turns.idle
     for channel in ("room", "door:a"):
         assert set(await engine.members(channel)) <= {neighbour.id}
     assert engine.policy.backlog.total == 0

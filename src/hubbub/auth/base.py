@@ -1,10 +1,12 @@
 """The contract of authentication, and the values that it answers with."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from hubbub.errors import UsageError
 from hubbub.protocol.publication import Payload, encode
 
 
@@ -33,9 +35,9 @@ class Grant(NamedTuple):
         """The same, with ``info`` and ``data`` as they are sent.
 
         Raises:
-            UsageError: one of them has no JSON form.
+            UsageError: one of them has no JSON form, or the expiry is no time.
         """
-        return self._replace(info=_encoded(self.info), data=_encoded(self.data))
+        return self._replace(info=_encoded(self.info), data=_encoded(self.data), expire_at=_lasting(self.expire_at))
 
 
 NO_GRANTS: Mapping[str, Grant] = MappingProxyType({})
@@ -61,14 +63,24 @@ class Identity(NamedTuple):
         """The same, with everything as it is sent.
 
         Raises:
-            UsageError: something has no JSON form.
+            UsageError: something has no JSON form, or an expiry is no time.
         """
-        subscriptions = {channel: grant.encoded() for channel, grant in self.subscriptions.items()}
-        return self._replace(info=_encoded(self.info), data=_encoded(self.data), subscriptions=subscriptions)
+        return self._replace(
+            info=_encoded(self.info),
+            data=_encoded(self.data),
+            expire_at=_lasting(self.expire_at),
+            subscriptions={channel: grant.encoded() for channel, grant in self.subscriptions.items()},
+        )
 
 
 def _encoded(value: Any) -> Payload | None:
     return None if value is None else encode(value)
+
+
+def _lasting(expire_at: float) -> float:
+    if not isinstance(expire_at, int | float) or math.isnan(expire_at):
+        raise UsageError(f"expire_at is {expire_at!r}: give Unix seconds, as time.time() and datetime.timestamp() do")
+    return 0.0 if math.isinf(expire_at) and expire_at > 0 else expire_at
 
 
 class Auth(ABC):

@@ -17,7 +17,7 @@ from hubbub.errors import (
     TokenExpired,
     UnknownChannel,
 )
-from hubbub.hub.server_side import changed
+from hubbub.hub.joining import changed
 from hubbub.protocol import commands
 from hubbub.protocol.events import (
     HistoryResult,

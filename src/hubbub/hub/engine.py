@@ -35,6 +35,7 @@ from hubbub.hub.maps.mirrors import Mirrors
 from hubbub.hub.registry import Registry
 from hubbub.hub.sessions import Sessions
 from hubbub.hub.transport import Policy, Transport
+from hubbub.hub.turns import Turns
 from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Member, Presence, Publication, encode
 from hubbub.settings import Settings
@@ -73,6 +74,7 @@ class Engine:
         self.thread = threading.get_ident()
         self.clients: dict[str, Client[Any]] = {}
         self.sessions = Sessions(self)
+        self.turns = Turns(self)
         self.admission = Admission(settings.max_connections, settings.max_connections_per_address)
         self.alarms = Alarms()
         self.policy = Policy(

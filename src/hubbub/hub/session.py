@@ -17,18 +17,16 @@ import enum
 import logging
 import math
 import uuid
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import asdict
 
 from hubbub.auth.base import Grant, Identity
-from hubbub.channels import Who, check_name
+from hubbub.channels import Who
 from hubbub.errors import (
-    AlreadySubscribed,
     BadRequest,
-    ChannelLimit,
     CommandError,
     ConnectionExpired,
     Disconnect,
@@ -39,7 +37,6 @@ from hubbub.errors import (
     InternalError,
     InvalidRequest,
     InvalidToken,
-    LimitExceeded,
     NoPong,
     RateExceeded,
     Restarting,
@@ -55,14 +52,12 @@ from hubbub.errors import (
     TokenExpired,
     TooManyRequests,
 )
+from hubbub.hub import joining
 from hubbub.hub.answers import ANSWERS
 from hubbub.hub.dependencies import ConnectionScope, SessionInfo
 from hubbub.hub.encodings import frame
 from hubbub.hub.handlers import Handler
-from hubbub.hub.kinds.base import Entry
-from hubbub.hub.kinds.features import FOSSIL
 from hubbub.hub.limits import RateLimit
-from hubbub.hub.server_side import at_connect, enter
 from hubbub.hub.subscription import Subscription
 from hubbub.hub.transport import Framing, Transport
 from hubbub.protocol import commands
@@ -79,9 +74,8 @@ from hubbub.protocol.events import (
 )
 from hubbub.protocol.events import Disconnect as DisconnectPush
 from hubbub.protocol.events import Refresh as RefreshPush
-from hubbub.protocol.events import Subscribe as SubscribePush
 from hubbub.protocol.position import Position
-from hubbub.protocol.publication import Member, Payload, Presence, size_of
+from hubbub.protocol.publication import Member, Payload, size_of
 from hubbub.protocol.schema import NOTHING
 
 if TYPE_CHECKING:
@@ -94,7 +88,6 @@ _MESSAGE_SIZE = 32 * 1024
 _COMMANDS_A_TURN = 16
 """Commands of one session that are worked off in one turn of the event loop."""
 _NO_SUBSCRIPTIONS: dict[str, Subscription] = {}
-_NO_CHORES: dict[str, asyncio.Future[None]] = {}
 _LONGEST_TTL = 2**32 - 1
 """Seconds that the protocol has room for."""
 _REFUSED_FOR = 5.0
@@ -150,7 +143,6 @@ class Session:
     __slots__ = (
         "__weakref__",
         "_address",
-        "_chores",
         "_connected_at",
         "_connection",
         "_expire_at",
@@ -202,7 +194,6 @@ class Session:
         self._turns = 0
         self._worker: asyncio.Task[None] | None = None
         self._rate: RateLimit | None = None
-        self._chores = _NO_CHORES
         engine.alarms.set(self, engine.loop.time() + engine.settings.stale_timeout)
 
     # Who it is
@@ -354,9 +345,9 @@ class Session:
             if method == "connect":
                 await self._connect(command.id, request)
             elif method == "subscribe":
-                await self._subscribe(command.id, request)
+                await joining.subscribe(self, command.id, request)
             else:
-                self._answer(command.id, method, await ANSWERS[method](self, request))
+                self.answer(command.id, method, await ANSWERS[method](self, request))
         except CommandError as error:
             self._refuse(command.id, error, connecting=method == "connect")
         except Disconnect:
@@ -371,29 +362,31 @@ class Session:
             raise _UNIDIRECTIONAL_ENDS.get(error.code, ServerError)()
         self._say(Reply(number, error=Error(error.code, error.message, error.temporary)))
         if connecting and self._state is not State.ENDED:
-            self._flush()
+            self.flush()
             self._inbox = []
             self._state = State.REFUSED
             engine = self.engine
             engine.alarms.set(self, engine.loop.time() + min(_REFUSED_FOR, engine.settings.stale_timeout))
 
-    def _answer(self, number: int, method: str, result: Result) -> None:
+    def answer(self, number: int, method: str, result: Result) -> None:
+        """Answers a command."""
         reply = Reply(number)
         setattr(reply, method, result)
         self._say(reply)
 
     async def _connect(self, number: int, request: commands.ConnectRequest) -> None:
         engine = self.engine
-        identity = await engine.sessions.identify(self, request)
-        self.user, self.info, self._meta = identity.user, identity.info, identity.meta
-        self._expire_at = identity.expire_at
-        if self._state is not State.CONNECTING:
-            return
-        data = self.data(identity.data)
-        entries = await at_connect(self, identity, request)
+        with engine.turns.attempt(self) as attempt:
+            identity = await engine.sessions.identify(self, request)
+            if self._state is not State.CONNECTING:
+                return
+            self.user, self.info, self._meta = identity.user, identity.info, identity.meta
+            self._expire_at = identity.expire_at
+            engine.sessions.know(self)
+            data = self.data(identity.data)
+            entries = await joining.at_connect(self, identity, request, attempt)
         if self._state is not State.CONNECTING:  # it left meanwhile
-            for entry in entries.values():
-                entry.abandon()
+            joining.abandon(entries)
             return
         self._state = State.CONNECTED
         settings = engine.settings
@@ -409,77 +402,28 @@ class Session:
         if self._expire_at:
             result.expires, result.ttl = True, self.ttl(self._expire_at)
         behind: list[Any] = []
-        waiting = list(entries.items())
+        waiting = dict(entries)
         try:
-            engine.sessions.ensure_within_user_limit(self.user)  # once more: others may have come meanwhile
-            while waiting:
-                channel, entry = waiting.pop(0)
+            for channel, entry in entries.items():
+                del waiting[channel]
                 named = Subscription.OF_IDENTITY if channel in identity.subscriptions else 0
-                behind += self._commit(channel, entry, Subscription.SERVER_SIDE | named)
+                behind += joining.commit(self, channel, entry, Subscription.SERVER_SIDE | named)
                 result.subs[channel] = entry.result
-        except Disconnect:
-            for _, entry in waiting:
-                entry.abandon()
+            if self._link.unidirectional:
+                self.push(Push(connect=Connect(**asdict(result))))
+            else:
+                self.answer(number, "connect", result)
+        except BaseException:
+            joining.abandon(waiting)
+            self._leave_all()
             raise
-        if self._link.unidirectional:
-            self._say(Reply(push=Push(connect=Connect(**asdict(result)))))
-        else:
-            self._answer(number, "connect", result)
-        self._flush(behind)
+        self.flush(behind)
         if not self.alive:  # that was too much for it
             return
         engine.sessions.admit(self, pinged=not self._link.native_pings)
         self.set_alarm()
         for channel in entries:
-            self._announce(channel)
-
-    async def _subscribe(self, number: int, request: commands.SubscribeRequest) -> None:
-        channel = request.channel
-        engine = self.engine
-        if request.delta not in ("", FOSSIL):
-            raise BadRequest
-        check_name(channel, engine.settings.max_channel_length)
-        if channel in self.subscriptions:
-            raise AlreadySubscribed
-        if len(self.subscriptions) >= engine.settings.max_channels_per_session:
-            raise LimitExceeded
-        declaration, parameters = engine.registry.find(channel)
-        await self._finish_chores(channel)
-        grant = await declaration.kind.admit(self, declaration, parameters, request)
-        if grant.expire_at and grant.expire_at <= engine.wall():
-            raise Expired
-        data = self.data(grant.data)
-        entry = await declaration.kind.prepare(self, declaration, request, grant)
-        if not self.alive or channel in self.subscriptions:
-            entry.abandon()
-            raise AlreadySubscribed
-        result = entry.result
-        if grant.data is not None:
-            result.data = data
-        if entry.subscription is not None and grant.expire_at:
-            result.expires, result.ttl = True, self.ttl(grant.expire_at)
-        behind = self._commit(channel, entry, 0)
-        self._answer(number, "subscribe", result)
-        self._flush(behind)
-        if entry.subscription is not None:
-            if grant.expire_at:
-                self.set_alarm()
-            self._announce(channel)
-
-    def _commit(self, channel: str, entry: Entry, flag: int) -> Sequence[Any]:
-        subscription = entry.subscription
-        if subscription is not None:
-            if self.subscriptions is _NO_SUBSCRIPTIONS:
-                self.subscriptions = {}
-            subscription.flags |= flag
-            self.subscriptions[channel] = subscription
-        return entry.commit()
-
-    def _announce(self, channel: str) -> None:
-        subscription = self.subscriptions.get(channel)
-        if subscription is not None and subscription.announced:
-            presence = Presence(self.member(subscription.channel_info), joined=True)
-            self.begin(channel, self.engine.announce(channel, presence))
+            joining.announce(self, channel)
 
     # What commands need
 
@@ -523,48 +467,28 @@ class Session:
         Raises:
             CommandError: that channel cannot be.
         """
-        if not self.alive:
-            return
-        subscription = self.subscriptions.get(channel)
-        if subscription is not None:
-            if subscription.server_side:
-                subscription.renew(grant)
-                self.set_alarm()
-            return
-        if len(self.subscriptions) >= self.engine.settings.max_channels_per_session:
-            self.end(ChannelLimit())
-            return
-        asked = commands.SubscribeRequest()
-        if since is not None:
-            asked = commands.SubscribeRequest(recover=True, offset=since.offset, epoch=since.epoch)
-        await self._finish_chores(channel)
         try:
-            entry = await enter(self, channel, grant, asked)
-            assert entry is not None
-            if not self.alive or channel in self.subscriptions:
-                entry.abandon()
-                return
-            behind = self._commit(channel, entry, Subscription.SERVER_SIDE)
+            await joining.subscribe_by_server(self, channel, grant, since)
         except Disconnect as fault:
             self.end(fault)
-            return
-        result = entry.result
-        told = SubscribePush(
-            recoverable=result.recoverable, epoch=result.epoch, offset=result.offset, positioned=result.positioned,
-            data=result.data,
-        )  # fmt: skip
-        self._say(Reply(push=Push(channel=channel, subscribe=told)))
-        for publication in result.publications:
-            self._say(Reply(push=Push(channel=channel, pub=publication)))
-        self._flush(behind)
-        if grant.expire_at:
-            self.set_alarm()
-        self._announce(channel)
 
     def unsubscribe(self, channel: str, code: int = 2000, reason: str = "server unsubscribe") -> None:
         """Ends a subscription; the client is told by a push."""
         if self.leave(channel):
-            self._say(Reply(push=Push(channel=channel, unsubscribe=Unsubscribe(code, reason))))
+            self.push(Push(channel=channel, unsubscribe=Unsubscribe(code, reason)))
+
+    def remove(self, channel: str = "") -> None:
+        """Ends a subscription, or all of them, by the will of the server: those too that are on their way.
+
+        Not those on whose way the app decides just now: there, it is for a handler to make room for what it admits.
+        """
+        engine = self.engine
+        if self._worker is None or self._worker is not asyncio.current_task():
+            engine.turns.revoke(self, channel)
+        for kind in engine.registry.kinds:
+            kind.withdraw(self, channel)
+        for name in (channel,) if channel else tuple(self.subscriptions):
+            self.unsubscribe(name)
 
     def lose(self, channel: str) -> None:
         """Publications of ``channel`` did not arrive here: the client comes back for what it misses."""
@@ -575,6 +499,12 @@ class Session:
             else:
                 self.unsubscribe(channel, 2500, "insufficient state")
 
+    def enter(self, channel: str, subscription: Subscription) -> None:
+        """Takes the session into a channel."""
+        if self.subscriptions is _NO_SUBSCRIPTIONS:
+            self.subscriptions = {}
+        self.subscriptions[channel] = subscription
+
     def leave(self, channel: str) -> bool:
         """Takes the session from a channel; False if it is not there."""
         subscription = self.subscriptions.pop(channel, None)
@@ -582,27 +512,8 @@ class Session:
             return False
         rest = subscription.declaration.kind.leave(self, channel, subscription)
         if rest is not None:
-            self.begin(channel, rest)
+            self.engine.turns.begin(self, channel, rest)
         return True
-
-    def begin(self, channel: str, chore: Coroutine[Any, Any, None]) -> None:
-        """Does in the background what a channel asks for, behind what it asked for before."""
-        if self._chores is _NO_CHORES:
-            self._chores = {}
-        before = self._chores.get(channel)
-        begun = self.engine.begin(chore if before is None else _behind(before, chore))
-        self._chores[channel] = begun
-        begun.add_done_callback(lambda _: self._drop_chore(channel, begun, chore))
-
-    def _drop_chore(self, channel: str, done: asyncio.Future[None], chore: Coroutine[Any, Any, None]) -> None:
-        chore.close()  # it may not have had its turn
-        if self._chores.get(channel) is done:
-            del self._chores[channel]
-
-    async def _finish_chores(self, channel: str) -> None:
-        """Waits until a channel is done with what was before, or the end of that would be the end of what comes."""
-        while channel in self._chores:
-            await asyncio.wait([self._chores[channel]])
 
     def refresh(self, identity: Identity) -> None:
         """Makes a new identity of the same user count.
@@ -627,9 +538,11 @@ class Session:
             Expired: it is in the past.
         """
         self.refresh(identity)
+        if not self.alive:  # the answer to its connect tells it
+            return
         expires = bool(identity.expire_at)
         told = RefreshPush(expires=expires, ttl=self.ttl(identity.expire_at) if expires else 0)
-        self._say(Reply(push=Push(refresh=told)))
+        self.push(Push(refresh=told))
 
     def push(self, push: Push) -> None:
         """Tells the client something that is no answer."""
@@ -653,13 +566,10 @@ class Session:
         self._out.append(message)
         self._out_size += len(message)
         if len(self._out) == 1:
-            self.engine.loop.call_soon(self._flush)
+            self.engine.loop.call_soon(self.flush)
 
-    def flush(self) -> None:
-        """Pushes what it has said, ahead of what is pushed past it."""
-        self._flush()
-
-    def _flush(self, behind: Sequence[Any] = ()) -> None:
+    def flush(self, behind: Sequence[Any] = ()) -> None:
+        """Pushes what it has said, and then these batches."""
         if self._out:
             out, self._out, self._out_size = self._out, [], 0
             self.transport.push(frame(self.transport.framing, self.codec, out))
@@ -673,8 +583,8 @@ class Session:
         if self._state is State.ENDED:
             return
         if self._link.farewell and not fault.aborts:
-            self._say(Reply(push=Push(disconnect=DisconnectPush(fault.code, fault.reason))))
-        self._flush()
+            self.push(Push(disconnect=DisconnectPush(fault.code, fault.reason)))
+        self.flush()
         self._inbox = []
         self._finish()
         self.transport.close(fault.code, fault.reason)
@@ -711,11 +621,6 @@ class Session:
 
 def _is_pong(command: Command) -> bool:
     return not command.id and command.send is None
-
-
-async def _behind(before: asyncio.Future[None], chore: Coroutine[Any, Any, None]) -> None:
-    await asyncio.wait([before])
-    await chore
 
 
 _OF_A_CHANNEL = frozenset(

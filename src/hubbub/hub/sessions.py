@@ -24,7 +24,8 @@ class Sessions:
         settings = engine.settings
         self._all: set[Session] = set()
         self._connected: dict[str, Session] = {}
-        self._of_user: dict[str, tuple[Session, ...]] = {}
+        self._of_user: dict[str, dict[Session, None]] = {}
+        """From the moment when it is known who they are, in the order of that."""
         self._of_secret: dict[str, Session] = {}
         self._heartbeat = Heartbeat(settings.session_ping_interval, settings.session_pong_timeout)
 
@@ -37,8 +38,7 @@ class Sessions:
     @property
     def users(self) -> int:
         """How many users are connected; the anonymous are one."""
-        named = len(self._of_user)
-        return named + (sum(map(len, self._of_user.values())) < len(self._connected))
+        return len({session.user for session in self._connected.values()})
 
     # Life
 
@@ -48,11 +48,14 @@ class Sessions:
         if session.secret:
             self._of_secret[session.secret] = session
 
+    def know(self, session: "Session") -> None:
+        """Counts a session among those of its user: what the server does to them happens to it too."""
+        if session.user:
+            self._of_user.setdefault(session.user, {})[session] = None
+
     def admit(self, session: "Session", *, pinged: bool) -> None:
         """Counts a session in that has connected, and pings it from now on if it is to be."""
         self._connected[session.id] = session
-        if session.user:
-            self._of_user[session.user] = (*self._of_user.get(session.user, ()), session)
         if pinged:
             self._heartbeat.add(session)
 
@@ -61,11 +64,10 @@ class Sessions:
         self._all.discard(session)
         self._heartbeat.discard(session)
         self._connected.pop(session.id, None)
-        if session.user in self._of_user:
-            rest = tuple(one for one in self._of_user[session.user] if one is not session)
-            if rest:
-                self._of_user[session.user] = rest
-            else:
+        others = self._of_user.get(session.user)
+        if others is not None:
+            others.pop(session, None)
+            if not others:
                 del self._of_user[session.user]
         if session.secret:
             self._of_secret.pop(session.secret, None)
@@ -161,8 +163,7 @@ class Sessions:
     def unsubscribe(self, user: str, channel: str = "", client: str = "", secret: str = "") -> None:
         """Takes sessions of a user from a channel, or from all."""
         for session in self.of_user(user, client, secret):
-            for name in (channel,) if channel else tuple(session.subscriptions):
-                session.unsubscribe(name)
+            session.remove(channel)
 
     def disconnect(
         self, user: str, end: SessionEnd, client: str = "", secret: str = "", spared: Collection[str] = ()

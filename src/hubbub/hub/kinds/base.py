@@ -77,7 +77,7 @@ class Kind(ABC):
         """
 
     def withdraw(self, session: "Session", channel: str) -> None:  # noqa: B027
-        """The session does not want to subscribe any more, if it has begun to."""
+        """The session is not to subscribe any more, if it has begun to; without a name, to none of these channels."""
 
     @abstractmethod
     def leave(self, session: "Session", channel: str, subscription: Subscription) -> Coroutine[Any, Any, None] | None:

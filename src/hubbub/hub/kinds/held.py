@@ -94,10 +94,8 @@ class HeldEntry(Entry):
     def abandon(self) -> None:
         session, channel = self._session, self._channel
         session.engine.leave_soon(channel, self._held)
-        if self.subscription is None or channel in session.subscriptions:  # where it came in by another way
-            return
-        if is_seen(self.subscription):
-            session.begin(channel, exit_unannounced(session, channel, self.subscription))
+        if self.subscription is not None and is_seen(self.subscription):
+            session.engine.turns.begin(session, channel, exit_unannounced(session, channel, self.subscription))
 
 
 def is_seen(subscription: Subscription) -> bool:

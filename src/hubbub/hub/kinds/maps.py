@@ -81,7 +81,10 @@ class Map(Kind):
         return entry
 
     def withdraw(self, session: "Session", channel: str) -> None:
-        self._dialogues.take(session, channel)
+        if channel:
+            self._dialogues.take(session, channel)
+        else:
+            self._dialogues.forget(session)
 
     def leave(self, session: "Session", channel: str, subscription: Subscription) -> Coroutine[Any, Any, None] | None:
         rest = held.leave(session, channel, subscription)

@@ -51,6 +51,10 @@ class Dialogues:
             del self._of[session]
         return dialogue
 
+    def forget(self, session: "Session") -> None:
+        """Ends all of a session."""
+        self._of.pop(session, None)
+
     def put(self, session: "Session", channel: str, dialogue: Dialogue) -> None:
         """Lets a dialogue wait; those that have waited too long are dropped.
 

@@ -7,7 +7,7 @@ from tests.clock import Clock, ticks
 from tests.hub.sessions import ONE_WAY, SessionStage, SlowBroker
 
 from hubbub import Forbidden, Grant, Identity
-from hubbub.hub.server_side import changed
+from hubbub.hub.joining import changed
 from hubbub.protocol.publication import Json
 
 
