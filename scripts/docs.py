@@ -50,7 +50,7 @@ API: dict[str, tuple[str, ...]] = {
         "asyncapi",
         "one_process",
     ),
-    "Channel": ("pattern", "rules", "name", "publish", "on_subscribe", "on_publish"),
+    "Channel": ("pattern", "rules", "name", "publish", "publish_sync", "on_subscribe", "on_publish"),
     "Client": ("info", "goodbye", "send", "join", "leave", "close"),
     "ClientInfo": ("id", "user", "address", "path", "subprotocol", "data", "connected_at"),
     "Goodbye": ("code", "reason", "by"),

@@ -291,6 +291,10 @@ def test_publish_sync_works_from_another_thread_and_answers_with_the_position(cl
             assert (await hub.history("lobby"))[0] == (Publication('{"a":1}', *position),)
             with pytest.raises(UsageError, match="cannot send"):
                 await asyncio.to_thread(hub.publish_sync, "lobby", object())
+            again = [await asyncio.to_thread(hub.publish_sync, "lobby", 2, idempotency_key="k") for _ in range(2)]
+            assert [position.offset for position in again] == [2, 2]
+            await asyncio.to_thread(hub.publish_sync, "lobby", 3, tags={"lang": "en"})
+            assert (await hub.history("lobby"))[0][-1].tags == {"lang": "en"}
 
     clock.run(scenario())
 
@@ -300,7 +304,7 @@ def test_publish_sync_on_the_loops_own_thread_is_refused_instead_of_a_deadlock(c
 
     async def scenario() -> None:
         async with hub.lifespan(FastAPI()):
-            with pytest.raises(UsageError, match=r"here, use await hub\.publish"):
+            with pytest.raises(UsageError, match="here, use await and publish"):
                 hub.publish_sync("lobby", "x")
 
     clock.run(scenario())
@@ -861,7 +865,7 @@ def test_who_comes_back_to_a_channel_with_history_gets_what_it_missed_unless_it_
         ("chat:{room", {}, "write ASCII such as 'news' or 'chat:{room}'"),
         ("room", {"ttl": "1 hour"}, "write seconds as a number, or '90s', '15m', '1h30m', '7d'"),
         ("room", {"ttl": 0}, "it must be above 0"),
-        ("room", {"histroy": 10}, "there is no rule 'histroy'; there are history, ttl,"),
+        ("room", {"histroy": 10}, "no rule 'histroy'; did you mean 'history'? there are history, ttl,"),
         ("room", {"history": -1}, "it must be 0 or more"),
         ("room", {"may_publish": "me"}, "may_publish: Input should be 'nobody', 'subscribers', 'users' or 'everyone'"),
         ("room", {"recovery": "cache"}, "recovery and positioning need a history; say history=100"),

@@ -11,13 +11,13 @@ SOURCE = Path(hubbub.__file__).parent
 MODULES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if "examples" not in path.parts)
 
 LAYERS = (
-    {"errors", "settings", "logs", "workers"},
+    {"errors", "settings", "logs", "spelling", "workers"},
     {"protocol"},
     {"brokers", "channels", "auth"},
     {"hub"},
     {"transports"},
     {"api", "asyncapi"},
-    {"app", "channel", "connecting", "map_channel", "poll_channel", "stopping", "wire"},
+    {"app", "connecting", "declared", "stopping", "wire"},
     {"console"},
     {"cli"},
     {"__main__"},

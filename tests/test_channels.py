@@ -137,7 +137,7 @@ def test_what_is_not_said_is_denied_or_off() -> None:
     nobody = (rules.may_subscribe, rules.may_publish, rules.may_see_presence, rules.may_read_history)
     assert nobody == ("nobody",) * 4
     on = (rules.history, rules.recovery, rules.positioning, rules.presence, rules.join_leave, rules.delta)
-    assert not any((*on, rules.tags_filter, rules.user_limited, rules.personal, rules.auto_cache))
+    assert not any((*on, rules.tags_filter, rules.binary, rules.user_limited, rules.personal, rules.auto_cache))
 
 
 def test_rules_are_what_was_given() -> None:

@@ -98,7 +98,8 @@ def test_all_wrong_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_an_unknown_argument_is_answered_with_those_there_are() -> None:
     with pytest.raises(
-        UsageError, match=r"wrong settings: max_conections: there is no such setting; there are .*"
+        UsageError,
+        match=r"wrong settings: max_conections: there is no such setting; did you mean max_connections\? there are .*",
     ) as e:
         Hub(max_conections=3)
     for name in Settings.model_fields:

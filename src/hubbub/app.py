@@ -1,8 +1,6 @@
 """The hub as a FastAPI app uses it: assembly of the engine, a broker and the transports."""
 
-import asyncio
 import contextlib
-import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
@@ -17,9 +15,9 @@ from hubbub.auth.base import Auth, Grant
 from hubbub.auth.signatures import TrackSigner
 from hubbub.brokers.base import NO_GUARD, Broker, Guard, History
 from hubbub.brokers.memory import MemoryBroker
-from hubbub.channel import Channel
-from hubbub.channels import Offer, Pattern, Who, check_rules, seconds
+from hubbub.channels import Offer, Pattern, Rules, Who, check_rules, seconds
 from hubbub.connecting import Connecting
+from hubbub.declared import Channel, MapChannel, PollChannel
 from hubbub.errors import ForceDisconnect, UsageError, custom_end
 from hubbub.hub.client import Client, Mode
 from hubbub.hub.declaration import Declaration
@@ -28,12 +26,12 @@ from hubbub.hub.handlers import Handler
 from hubbub.hub.kinds.stream import STREAM
 from hubbub.hub.maps.rules import MapMode
 from hubbub.hub.registry import Registry
+from hubbub.hub.threads import from_thread
 from hubbub.logs import redact_server_logs
-from hubbub.map_channel import MapChannel
-from hubbub.poll_channel import PollChannel
 from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Member, Publication
 from hubbub.settings import Settings
+from hubbub.spelling import ensure_rules
 from hubbub.stopping import on_stop_signal
 from hubbub.transports.asgi import ServerDoor
 from hubbub.transports.router import sessions_router
@@ -210,9 +208,10 @@ class Hub:
             "join_leave": join_leave,
             **rules,
         }
+        ensure_rules(given, Rules._fields, "a channel")
         declaration = Declaration(Pattern(pattern), check_rules(given), STREAM)
         self._registry.catalogue.add(declaration)
-        return Channel(declaration, self.publish)
+        return Channel(declaration, self)
 
     def map_channel(
         self,
@@ -238,9 +237,9 @@ class Hub:
             may_subscribe: who may come without a token or an ``on_subscribe``.
             may_publish: who may publish without an ``on_publish``.
             may_remove: who may remove entries.
-            rules: the other fields of ``MapRules``, such as ``stream_size`` and ``client_key``; ``delta`` (not with
-                ``"ephemeral"``), ``tags_filter``, ``presence``, ``join_leave``, ``user_limited``, ``clients_map``,
-                ``users_map``.
+            rules: the other fields of ``MapRules``, such as ``stream_size``, ``client_key`` and ``max_entries``;
+                ``delta`` (not with ``"ephemeral"``), ``tags_filter``, ``presence``, ``join_leave``, ``binary``,
+                ``user_limited``, ``clients_map``, ``users_map``.
 
         Raises:
             UsageError: the pattern or a rule is wrong, or the pattern is declared already.
@@ -272,7 +271,7 @@ class Hub:
         Args:
             pattern: as of ``channel``.
             every: from one poll to the next, in seconds or as ``"5s"``.
-            secret: what signatures are made with.
+            secret: what signatures are made with: at least 32 random bytes.
             previous_secret: what they were made with before, for as long as such ones are about.
             backend: the URL that is asked by POST, where no function is.
             versioned: whether values come with versions of their own. Else a value that differs is a new one.
@@ -402,17 +401,26 @@ class Hub:
         guard = Guard(idempotency_key) if idempotency_key else NO_GUARD
         return await self._running().publish(channel, data, tags=tags, guard=guard)
 
-    def publish_sync(self, channel: str, data: Any, timeout: float | None = 10.0) -> Position:
+    def publish_sync(
+        self,
+        channel: str,
+        data: Any,
+        timeout: float | None = 10.0,
+        *,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str = "",
+    ) -> Position:
         """As ``publish``, from any other thread: a sync route, a worker, a callback.
 
         Raises:
             UsageError: as ``publish``; and on the event loop's own thread, which must not block.
             TimeoutError: the event loop did not get to it in ``timeout`` seconds.
         """
-        engine = self._running()
-        if threading.get_ident() == engine.thread:
-            raise UsageError("publish_sync would block the event loop: here, use await hub.publish")
-        return asyncio.run_coroutine_threadsafe(engine.publish(channel, data), engine.loop).result(timeout)
+
+        async def publish() -> Position:
+            return await self.publish(channel, data, tags=tags, idempotency_key=idempotency_key)
+
+        return from_thread(self._running(), publish, timeout)
 
     async def history(
         self, channel: str, since: Position | None = None, limit: int | None = None, *, reverse: bool = False

@@ -51,10 +51,12 @@ class Rules(NamedTuple):
     """Whether publications may be sent as what differs from the one before."""
     tags_filter: bool = False
     """Whether a subscriber may ask for the publications whose tags match."""
+    binary: bool = False
+    """Whether a client may publish what is no JSON. That disconnects subscribers that speak JSON (3506)."""
     user_limited: bool = False
     """Whether ``name#42,43`` is a channel for the users 42 and 43 alone."""
     personal: bool = False
-    """Whether each user is in its own channel of this pattern from its connect on."""
+    """Whether each user is in its own channel of this pattern from its connect on. It is nothing to others."""
     clients_map: str = ""
     """With ``"who:"``, the map channel ``who:chat:lobby`` has an entry for each client in ``chat:lobby``."""
     users_map: str = ""

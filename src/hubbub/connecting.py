@@ -12,12 +12,11 @@ from fastapi.exceptions import WebSocketException
 from starlette.websockets import WebSocket, WebSocketState
 
 from hubbub.errors import Refused, Restarting, UsageError
-from hubbub.hub.admission import ensure_origin_allowed
 from hubbub.hub.client import Client, ClientInfo, Mode
 from hubbub.hub.engine import Engine
 from hubbub.hub.transport import Transport
 from hubbub.transports.asgi import AsgiTransport
-from hubbub.transports.entrance import Running
+from hubbub.transports.entrance import Running, admit
 from hubbub.transports.exchange import EXTENSION
 
 _log = logging.getLogger("hubbub")
@@ -50,22 +49,12 @@ class Connecting(Generic[Message_co]):
         engine = self._running()
         if websocket.scope.get(_TAKEN):
             raise UsageError("this WebSocket has a client already: enter hub.connect once, and use that client")
-        address = websocket.client.host if websocket.client is not None else ""
-        path = websocket.scope["path"]
         try:
-            ensure_origin_allowed(
-                websocket.headers.getlist("origin"),
-                websocket.headers.get("host"),
-                engine.settings.allowed_origins,
-            )
-            if engine.stopping:
-                raise Restarting("the server stops")
-            engine.admission.enter(address)
+            address = admit(engine, websocket.scope)
         except (Refused, Restarting) as refused:
-            _log.warning("refused %s to %s: %s", path, address, refused)
             raise WebSocketException(refused.code, refused.reason) from None
         try:
-            client = await self._accept(engine, address, path)
+            client = await self._accept(engine, address, websocket.scope["path"])
         except BaseException:
             engine.admission.leave(address)
             raise

@@ -1,6 +1,5 @@
 """Every limit and time-out of a hub, in one frozen tree: from arguments, or from the environment."""
 
-import difflib
 import logging
 import os
 import re
@@ -11,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hubbub.errors import UsageError
+from hubbub.spelling import meant_by
 
 _log = logging.getLogger("hubbub")
 _warned_of: set[str] = set()
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     """Origins of web pages that may connect besides the server's own: ``https://app.example``, or for all of its
     subdomains ``https://*.app.example``; ``*`` is any."""
     fan_out_slice: int = Field(default=1024, ge=1)
-    """Receivers that are written to before the event loop gets its turn."""
+    """Receivers that are written to before the event loop gets its turn. What is made for them counts too."""
     api_key: SecretStr = SecretStr("")
     """What callers of the HTTP API show. Empty: nobody may call it."""
     asyncapi_url: str = Field(default="/asyncapi", pattern=r"^((/[\w.~-]+)+)?$")
@@ -134,8 +134,8 @@ def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
     for name in sorted(set(environ) - known - _warned_of):
         if name.startswith("HUBBUB_"):
             _warned_of.add(name)
-            meant = difflib.get_close_matches(name, known, 1)
-            _log.warning("%s is no setting%s", name, f"; did you mean {meant[0]}?" if meant else "")
+            meant = meant_by(name, known)
+            _log.warning("%s is no setting%s", name, f"; did you mean {meant}?" if meant else "")
 
 
 def _name(location: tuple[int | str, ...], given: dict[str, Any]) -> str:
@@ -145,5 +145,7 @@ def _name(location: tuple[int | str, ...], given: dict[str, Any]) -> str:
 
 def _say(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
-        return f"there is no such setting; there are {', '.join(Settings.model_fields)}"
+        meant = meant_by(str(fault["loc"][0]), Settings.model_fields)
+        question = f" did you mean {meant}?" if meant else ""
+        return f"there is no such setting;{question} there are {', '.join(Settings.model_fields)}"
     return f"{fault['msg']}, not {fault['input']!r}"

@@ -133,6 +133,31 @@ def test_maps_and_polled_channels_tell_the_rules_that_mean_something_for_them() 
     assert "history" not in {**board, **prices}
 
 
+def test_a_personal_channel_says_that_the_server_subscribes_its_user(document: dict[str, Any]) -> None:
+    said = "The server subscribes each user to its own channel as it connects: `anna` to `#anna`."
+    assert document["channels"]["user"]["description"] == said
+    hub = Hub()
+
+    @hub.channel("news#{user}", personal=True).on_subscribe
+    async def enter(user: str) -> None:
+        """What is new for you."""
+
+    described_as = described(hub)["channels"]["news_user"]["description"]
+    assert described_as == "What is new for you.\n\n" + said.replace("#anna", "news#anna")
+
+
+def test_polled_values_are_of_the_type_that_the_function_returns() -> None:
+    hub = Hub()
+    prices = hub.poll_channel("prices", every="5s", secret="x" * 32)
+
+    @prices.on_poll
+    async def load(keys: list[str]) -> dict[str, shop.Author]: ...
+
+    document = described(hub)
+    assert payloads(document, document["operations"]["send_prices"]["messages"]) == [schema("Author")]
+    assert "Author" in document["components"]["schemas"]
+
+
 def test_names_that_become_the_same_key_are_told_apart() -> None:
     hub = Hub()
     for pattern in ("a:b", "a:{b}", "a-b", "#", "rpc_x"):

@@ -1,12 +1,14 @@
 """Which types of a handler's clients see."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Annotated, Any, Optional
 
 import pytest
 from pydantic import BaseModel, Field
 
-from hubbub.asyncapi.uses import Part, Use, message_of, published, wanted
+from hubbub import Hub, Polled
+from hubbub.asyncapi.uses import Part, Use, message_of, published, sent, wanted
 from hubbub.hub.handlers import Handler
 from hubbub.hub.registry import Registry
 
@@ -59,9 +61,43 @@ def test_without_a_handler_or_a_message_anything_is_published() -> None:
     assert message_of(Handler(note)) is None
 
 
+@pytest.mark.parametrize(
+    ("returns", "seen"),
+    [
+        (inspect.Signature.empty, Any),
+        (Any, Any),
+        (dict, Any),
+        (list[Polled], Any),
+        (dict[str, Line], Line),
+        (Mapping[str, Line | None], Line | None),
+        (dict[str, int] | list[Polled] | None, int),
+        (None | dict[str, bytes], bytes),
+    ],
+    ids=repr,
+)
+def test_what_is_polled_is_what_the_dict_has_for_a_key(returns: Any, seen: Any) -> None:
+    hub = Hub()
+    prices = hub.poll_channel("prices", every=5, secret="x" * 32)
+    assert sent(prices.declaration) == [None], "nothing is asked yet"
+
+    async def load(keys): ...  # type: ignore[no-untyped-def]
+
+    if returns is not inspect.Signature.empty:
+        load.__annotations__["return"] = returns
+    prices.on_poll(load)
+    (use,) = sent(prices.declaration)
+    assert use is not None
+    assert use.type == seen
+
+
+def test_of_a_backend_nothing_is_known() -> None:
+    prices = Hub().poll_channel("prices", every=5, secret="x" * 32, backend="http://localhost:8001/refresh")
+    assert sent(prices.declaration) == [None]
+
+
 def test_what_is_read_is_told_from_what_is_written() -> None:
     say = handler(Line)
-    assert [Use(say, part).mode for part in Part] == ["validation", "serialization", "serialization"]
+    assert [Use(say, part).mode for part in Part] == ["validation", *["serialization"] * 3]
     assert Use(say, "room").mode == "validation"
 
 

@@ -121,7 +121,7 @@ def test_a_short_secret_is_warned_of_once_and_works(caplog: pytest.LogCaptureFix
     assert verify(keyring, keyring.sign(b"{}")) == b"{}"
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("hubbub", logging.WARNING)
-    assert record.getMessage().startswith("a secret of 6 bytes can be guessed")
+    assert record.getMessage().startswith("a secret of 6 bytes can be guessed from one token")
 
 
 def test_a_long_secret_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:

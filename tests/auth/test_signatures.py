@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import logging
 
 import pytest
 from hypothesis import assume, given
@@ -102,5 +103,18 @@ def test_what_was_signed_with_the_previous_secret_is_good_too() -> None:
 
 @pytest.mark.parametrize("secrets", [("",), ("new", "")])
 def test_a_secret_is_not_empty(secrets: tuple[str, ...]) -> None:
-    with pytest.raises(UsageError, match=r"empty; make one with secrets\.token_hex"):
+    with pytest.raises(UsageError, match=r"empty; make one with secrets\.token_urlsafe"):
         TrackSigner(*secrets)
+
+
+def test_a_short_secret_is_warned_of_and_works(caplog: pytest.LogCaptureFixture) -> None:
+    signer = TrackSigner("hunter2", "x" * 32)
+    assert signer.verify(signer.sign("anna", "c", ["k"], MORNING, 0), "anna", "c", ["k"], NOW) == 0
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("hubbub", logging.WARNING)
+    assert record.getMessage().startswith("a secret of 7 bytes can be guessed from one signature: make one of 32 with")
+
+
+def test_a_long_secret_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    TrackSigner("x" * 32, "short, but on its way out")
+    assert caplog.records == []

@@ -32,8 +32,11 @@ class Board:
         self.name = name
         self.delivered: list[Publication] = []
 
-    async def put(self, key: str, data: str = "x", guard: Guard = NO_GUARD, only: Only = "", **more: Any) -> Outcome:
-        return await self.maps.put_entry(self.name, Publication(data, key=key, **more), self.retention, guard, only)
+    async def put(
+        self, key: str, data: str = "x", guard: Guard = NO_GUARD, only: Only = "", most: int = 0, **more: Any
+    ) -> Outcome:
+        entry = Publication(data, key=key, **more)
+        return await self.maps.put_entry(self.name, entry, self.retention, guard, only, most)
 
     async def remove(self, key: str, guard: Guard = NO_GUARD) -> Outcome:
         return await self.maps.remove_entry(self.name, key, self.retention, guard)
@@ -390,6 +393,39 @@ class MapsContract(ABC):
                 assert await board.state() == {"a": "5", "b": "6"}
                 await self.arrive()
                 assert board.keys() == ["+a", "+a", "+b"]
+
+        self.run(scenario())
+
+    @pytest.mark.parametrize("retention", [STREAMED, STREAMLESS], ids=["streamed", "streamless"])
+    def test_no_other_entry_is_put_where_there_are_as_many_as_there_may_be(self, retention: MapRetention) -> None:
+        async def scenario() -> None:
+            async with self.running(retention) as [board]:
+                for key in "ab":
+                    assert (await board.put(key, most=2)).suppressed == ""
+                at = await board.position()
+                assert await board.put("c", most=2) == Outcome(at, "full")
+                assert await board.put("c", most=2, only="if_new") == Outcome(at, "full")
+                assert await board.put("c", most=2, only="touch") == Outcome(at, "full")
+                assert (await board.put("c", most=2, only="if_exists")).suppressed == "key_not_found"
+                assert (await board.put("a", "1", most=2)).suppressed == "", "it takes the place of one"
+                assert (await board.put("c")).suppressed == "", "who says no number may"
+                assert (await board.put("b", "2", most=2)).suppressed == ""
+                assert (await board.put("d", most=2)).suppressed == "full"
+                assert await board.state() == {"a": "1", "b": "2", "c": "x"}
+                await board.remove("a")
+                await board.remove("b")
+                assert (await board.put("d", most=2)).suppressed == ""
+                await self.arrive()
+                assert board.keys() == ["+a", "+b", "+a", "+c", "+b", "-a", "-b", "+d"]
+
+        self.run(scenario())
+
+    def test_of_those_who_put_at_once_no_more_than_the_number_may(self) -> None:
+        async def scenario() -> None:
+            async with self.running(STREAMED) as [board]:
+                outcomes = await asyncio.gather(*(board.put(str(number), most=3) for number in range(10)))
+                assert sorted(outcome.suppressed for outcome in outcomes) == [""] * 3 + ["full"] * 7
+                assert await board.maps.count_entries(board.name) == 3
 
         self.run(scenario())
 

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 from tests.console.conftest import FAINT_TEXTS, Watched, Window, running_server
 
+from hubbub.asyncapi import FRAME
 from hubbub.console.bundle import browser_sdk
 
 CHECKOUT = Path(__file__).parents[2]
@@ -301,6 +302,7 @@ def test_nothing_is_asked_of_another_origin(open_page: Callable[..., Watched], s
     assert {re.sub(r"^(http|ws)", "", address)[: len(origin)] for address in watched.addresses} == {origin}
     assert {address.removeprefix(serve) for address in watched.addresses if address.startswith("http")} >= {
         "",
+        "playground/frame.css",
         "playground/playground.css",
         "playground/playground.js",
         "playground/room.css",
@@ -311,8 +313,8 @@ def test_nothing_is_asked_of_another_origin(open_page: Callable[..., Watched], s
 
 
 def test_no_file_of_the_page_names_an_external_address() -> None:
-    files = [file for file in CONSOLE.iterdir() if file.suffix in (".html", ".css", ".js", ".svg")]
-    assert len(files) == 13
+    files = [file for file in (FRAME, *CONSOLE.iterdir()) if file.suffix in (".html", ".css", ".js", ".svg")]
+    assert len(files) == 14
     for file in files:
         text = file.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert not re.findall(r"(?:https?:)?//[\w.-]+\.\w+", text), file.name

@@ -82,6 +82,7 @@ def _rules(options: dict[str, Any]) -> dict[str, Any]:
         "join_leave": "force" if options.get("force_push_join_leave") else options.get("join_leave", False),
         "delta": "fossil" in options.get("allowed_delta_types", ()),
         "tags_filter": options.get("allow_tags_filter", False),
+        "binary": True,  # as the reference: whoever may publish
         "user_limited": options.get("allow_user_limited_channels", False),
         "may_subscribe": _who(options, "subscribe"),
         "may_publish": _who(options, "publish"),
@@ -119,6 +120,8 @@ def _map_rules(options: dict[str, Any]) -> dict[str, Any]:
     return {
         **shared,
         **own,
+        "max_key_length": 65_536,  # as the reference: a message's
+        "max_entries": 0,
         "remove_on_leave": options["map"].get("remove_client_on_unsubscribe", False),
         "may_publish": _who(options["map"], "publish"),
         "may_remove": _who(options["map"], "remove"),

@@ -1,5 +1,6 @@
 """The files of the docs that speak the Centrifuge protocol, run as their pages say."""
 
+import http.client
 import json
 import socket
 import subprocess
@@ -51,6 +52,23 @@ def test_who_has_logged_in_may_connect_and_nobody_else(serve: Callable[[FastAPI]
             else:
                 with pytest.raises(ConnectionClosed, match="3501"):
                     session.recv(timeout=DEADLINE)
+
+
+def test_a_declared_channel_is_published_to_from_routes_of_both_kinds(serve: Callable[[FastAPI], int]) -> None:
+    port = serve(load("publish_channel").app)
+    with connect(f"ws://127.0.0.1:{port}/connection/websocket") as session:
+        session.send('{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"chat:tea"}}')
+        replies = ""
+        while replies.count('"id"') < 2:
+            replies += str(session.recv(timeout=DEADLINE))
+        for offset, route in enumerate(("async", "sync"), start=1):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+            headers = {"content-type": "application/json"}
+            connection.request("POST", f"/{route}/tea", json.dumps({"text": route}), headers)
+            assert connection.getresponse().read() == str(offset).encode()
+            connection.close()
+            pushed = json.loads(session.recv(timeout=DEADLINE))["push"]
+            assert (pushed["channel"], pushed["pub"]["data"]) == ("chat:tea", {"text": route})
 
 
 def test_the_python_sdk_enters_a_room_and_hears_itself(serve: Callable[[FastAPI], int]) -> None:

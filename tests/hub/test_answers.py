@@ -424,3 +424,64 @@ def test_a_subscription_token_that_is_not_good_ends_the_session_that_refreshes_w
         assert guest.closed == (3500, "invalid token")
 
     clock.run(scenario())
+
+
+# Names that are for some users
+
+
+EVERYONE = {
+    "may_publish": "everyone",
+    "may_see_presence": "everyone",
+    "may_read_history": "everyone",
+    "presence": True,
+    "history": 5,
+}
+
+
+async def codes(guest: Guest, channel: str) -> list[int]:
+    """The codes of the errors of all that can be done in a channel besides subscribing; 0 where there is none."""
+    replies = [
+        await guest.ask(publish={"channel": channel, "data": 1}),
+        await guest.ask(presence={"channel": channel}),
+        await guest.ask(presence_stats={"channel": channel}),
+        await guest.ask(history={"channel": channel}),
+    ]
+    return [reply.get("error", {}).get("code", 0) for reply in replies]
+
+
+def test_a_name_for_some_users_is_nothing_to_others(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        asked: list[Any] = []
+
+        async def ask(message: Any) -> None:
+            asked.append(message)
+
+        stage.channel("dialog{users}", user_limited=True, on_publish=ask, **EVERYONE)
+        stage.channel("open{users}", **EVERYONE)
+        stage.channel("own:{user}", personal=True, **EVERYONE)
+        anna, bert, nobody = await stage.enter("anna"), await stage.enter("bert"), await stage.enter()
+        for channel in ("dialog#anna,carl", "own:anna", "dialog#anna"):
+            assert await codes(anna, channel) == [0] * 4, channel
+            for other in (bert, nobody):
+                assert await codes(other, channel) == [103] * 4, channel
+        assert len(asked) == 2, "the app is asked for those alone"
+        for everyone in (anna, bert, nobody):
+            assert await codes(everyone, "dialogues") == [0] * 4, "it names no users"
+            assert await codes(everyone, "open#anna") == [0] * 4, "without the rule, it is a name"
+        assert (await stage.engine.history("own:anna"))[1].offset == 1
+
+    clock.run(scenario())
+
+
+def test_who_was_let_in_counts_as_one_whom_the_name_is_for(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        stage.channel("dialog{users}", user_limited=True, **EVERYONE)
+        bert = await stage.enter("bert")
+        assert "subscribe" in await bert.ask(subscribe={"channel": "dialog#anna", "token": "good"})
+        assert await codes(bert, "dialog#anna") == [0] * 4
+        await bert.ask(unsubscribe={"channel": "dialog#anna"})
+        assert await codes(bert, "dialog#anna") == [103] * 4
+
+    clock.run(scenario())

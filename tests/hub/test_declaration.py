@@ -122,6 +122,67 @@ def test_a_personal_channel_is_for_its_user_alone(clock: Clock) -> None:
     clock.run(scenario())
 
 
+@pytest.mark.parametrize("user", ["anna,bert", "anna#bert", "bert#anna", ",", "#", "a,b#c,d"])
+def test_a_user_whose_name_looks_like_a_list_has_its_personal_channel_and_no_other(clock: Clock, user: str) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        stage.channel("#{user}", personal=True, user_limited=True)
+        someone, anna, bert = await stage.enter(user), await stage.enter("anna"), await stage.enter("bert")
+        own = f"#{user}"
+        assert await code(someone, own) == 105, "it is there from the connect on"
+        await someone.ask(unsubscribe={"channel": own})
+        assert await code(someone, own) == 0
+        assert [await code(one, own) for one in (anna, bert)] == [103, 103]
+        assert [await code(someone, other) for other in ("#anna", "#bert")] == [103, 103]
+
+    clock.run(scenario())
+
+
+def test_a_personal_channel_is_come_back_to_where_its_rules_say(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        stage.channel("own:{user}", personal=True)
+        stage.channel("mine:{user}", personal=True, user_limited=True)
+        anna = await stage.enter("anna")
+        for channel, number in (("own:anna", 103), ("mine:anna", 0)):
+            await anna.ask(unsubscribe={"channel": channel})
+            assert await code(anna, channel) == number
+
+    clock.run(scenario())
+
+
+@pytest.mark.parametrize("user", ["anna,bert", "a#b", "#", "anna"])
+def test_any_user_gets_into_its_own_channel(clock: Clock, user: str) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        stage.channel("#{user}", personal=True, user_limited=True)
+        guest, bert = await stage.enter(user), await stage.enter("bert")
+        await guest.ask(unsubscribe={"channel": f"#{user}"})
+        assert await code(guest, f"#{user}") == 0
+        assert await code(bert, f"#{user}") == 103
+
+    clock.run(scenario())
+
+
+def test_a_name_that_is_for_others_is_closed_altogether(clock: Clock) -> None:
+    everyone = dict.fromkeys(("may_publish", "may_see_presence", "may_read_history"), "everyone")
+
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        stage.channel("dialog{users}", user_limited=True, presence=True, history=1, **everyone)
+        stage.channel("own#{user}", personal=True, presence=True, history=1, **everyone)
+        anna, bert = await stage.enter("anna"), await stage.enter("bert")
+        for channel in ("dialog#anna", "own#anna"):
+            for method in ("publish", "presence", "presence_stats", "history"):
+                request = {method: {"channel": channel, **({"data": 1} if method == "publish" else {})}}
+                assert method in await anna.ask(**request)
+                assert (await bert.ask(**request))["error"]["code"] == 103
+            assert "subscribe" in await bert.ask(subscribe={"channel": channel, "token": "good"})
+            assert "history" in await bert.ask(history={"channel": channel}), "who is in it, by a token, is meant"
+
+    clock.run(scenario())
+
+
 def test_the_app_decides_with_the_names_parameters_and_the_requests_data(clock: Clock) -> None:
     async def scenario() -> None:
         stage = await SessionStage.open()
@@ -219,10 +280,56 @@ def test_what_a_client_publishes_goes_out_as_it_came(clock: Clock) -> None:
     clock.run(scenario())
 
 
-def test_bytes_of_a_client_are_published_as_bytes(clock: Clock) -> None:
+def test_bytes_of_a_client_are_refused_and_disconnect_nobody(clock: Clock) -> None:
+    """A JSON subscriber could not be sent them."""
+
     async def scenario() -> None:
         stage = await SessionStage.open()
+        asked: list[Any] = []
+
+        async def ask(message: Any) -> None:
+            asked.append(message)
+
         stage.channel("room", may_publish="everyone", history=2)
+        stage.channel("asks", on_publish=ask, history=2)
+        for channel in ("room", "asks"):
+            listener, guest = await stage.subscribed(channel), stage.arrive(BINARY)
+            for command in ("04 0801 2200", f"0f 0802 3a0b 0a04 {channel.encode().hex()} 1203 ff0001"):
+                guest.transport.says(bytes.fromhex(command))
+            await ticks(5)
+            reply = guest.transport.received[-1]
+            assert isinstance(reply, bytes)
+            assert reply.endswith(b"\x08\x6b\x12\x21bad request: the data is not JSON"), "which is number 107"
+            guest.transport.says(bytes.fromhex(f"0e 0803 3a0a 0a04 {channel.encode().hex()} 1202 5b5d"))
+            await ticks(5)
+            assert [push["pub"]["data"] for push in listener.pushes()] == [[]]
+            assert (listener.closed, guest.closed) == (None, None)
+            assert len((await stage.engine.history(channel))[0]) == 1
+        assert asked == [[]]
+
+    clock.run(scenario())
+
+
+def test_the_app_publishes_bytes_wherever_it_likes(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+
+        async def pack(message: Any) -> bytes:
+            return b"\xff"
+
+        stage.channel("room", history=2, on_publish=pack)
+        assert "publish" in await (await stage.enter()).ask(publish={"channel": "room", "data": 1})
+        await stage.engine.publish("room", b"\xfe")
+        kept, _ = await stage.engine.history("room")
+        assert [publication.data for publication in kept] == [b"\xff", b"\xfe"]
+
+    clock.run(scenario())
+
+
+def test_bytes_of_a_client_are_published_as_bytes_where_that_is_declared(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        stage.channel("room", may_publish="everyone", history=2, binary=True)
         guest = stage.arrive(BINARY)
         for command in ("04 0801 2200", "0f 0802 3a0b 0a04 726f6f6d 1203 ff0001"):
             guest.transport.says(bytes.fromhex(command))
@@ -232,5 +339,36 @@ def test_bytes_of_a_client_are_published_as_bytes(clock: Clock) -> None:
         kept, _ = await stage.engine.history("room")
         assert [publication.data for publication in kept] == [b"\xff\x00\x01", "[]"]
         assert type(kept[1].data) is Json
+
+    clock.run(scenario())
+
+
+def test_what_is_no_json_does_not_reach_those_who_read_json(clock: Clock) -> None:
+    asked: list[bytes] = []
+
+    async def moderate(data: bytes) -> None:
+        asked.append(data)
+
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        stage.channel("room", may_publish="everyone", history=2)
+        stage.channel("moderated", on_publish=moderate)
+        listener = await stage.subscribed("room")
+        guest = stage.arrive(BINARY)
+        for command in (
+            "04 0801 2200",
+            "0f 0802 3a0b 0a04 726f6f6d 1203 ff0001",
+            "14 0803 3a10 0a09 6d6f64657261746564 1203 ff0001",
+        ):
+            guest.transport.says(bytes.fromhex(command))
+        await ticks(5)
+        assert b"".join(guest.transport.received).count(b"bad request: the data is not JSON") == 2  # type: ignore[arg-type]
+        assert (guest.closed, listener.closed) == (None, None)
+        assert listener.pushes() == []
+        assert not (await stage.engine.history("room"))[0]
+        assert asked == []
+        await stage.engine.publish("room", b"\xff")
+        await ticks(3)
+        assert listener.closed is not None, "what the app publishes is its own affair"
 
     clock.run(scenario())

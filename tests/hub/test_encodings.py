@@ -249,6 +249,34 @@ def test_who_filters_gets_what_matches_and_who_comes_and_leaves() -> None:
     assert encoding.join("room", [german], None) is None
 
 
+class Counting(Filter):
+    """Matches everything, and counts how often it is hashed."""
+
+    hashed = 0
+
+    def __hash__(self) -> int:
+        self.hashed += 1
+        return 0
+
+    def matches(self, tags: Any) -> bool:
+        return True
+
+
+def test_a_filter_is_hashed_once_however_often_its_encoding_is_looked_for() -> None:
+    wanted = Counting()
+    encoding = Filtered(pushes(TupleFraming(), JSON, presence=False), wanted)
+    for _ in range(3):
+        assert encoding in {encoding}
+        assert Ahead(encoding, Position(1, "e")) in {Ahead(encoding, Position(1, "e"))}
+    assert wanted.hashed == 1
+
+
+def test_a_filter_costs_more_than_a_push_wherever_its_receivers_stand() -> None:
+    encoding = pushes(TupleFraming(), JSON, presence=False)
+    filtered = Filtered(encoding, Counting())
+    assert encoding.cost < filtered.cost == Ahead(filtered, Position(1, "e")).cost
+
+
 def test_equal_filters_of_one_encoding_are_one_and_share_their_batches() -> None:
     framing = TupleFraming()
     encoding, other = pushes(framing, JSON, presence=True), pushes(framing, JSON, presence=False)

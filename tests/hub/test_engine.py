@@ -226,6 +226,21 @@ def test_what_cannot_be_sent_is_refused_and_disturbs_nobody(clock: Clock, nonsen
     clock.run(scenario())
 
 
+@pytest.mark.parametrize("tags", [{"a": "\ud800"}, {"\udfff": "b"}, {"a": "b", "c": "\ud800 and more"}])
+def test_tags_that_no_message_could_hold_are_refused_with_the_remedy(clock: Clock, tags: dict[str, str]) -> None:
+    async def scenario() -> None:
+        stage = await Stage.open(history_size=5)
+        with pytest.raises(UsageError, match=r"half a surrogate pair.*take it out"):
+            await stage.engine.publish("lobby", "x", tags=tags)
+        with pytest.raises(UsageError, match=r"tags and keys are text, not 1: give str\(1\)"):
+            await stage.engine.publish("lobby", "x", tags={"a": 1})  # type: ignore[dict-item]
+        await stage.engine.publish("lobby", "x", tags={"é": "😀"})
+        kept, _ = await stage.engine.history("lobby")
+        assert [publication.tags for publication in kept] == [{"é": "😀"}]
+
+    clock.run(scenario())
+
+
 def test_publishing_from_another_event_loop_is_refused_with_the_remedy(clock: Clock) -> None:
     async def scenario() -> None:
         stage = await Stage.open()

@@ -351,8 +351,16 @@ def test_what_cannot_work_is_said_at_the_declaration(function: Function, words: 
 
 
 def test_a_parameter_that_nothing_gives_is_said_at_the_declaration() -> None:
-    with pytest.raises(UsageError, match=r"^typo: nothing gives 'rom'; by name it is given 'room'; .*SessionInfo"):
+    with pytest.raises(
+        UsageError,
+        match=r"^typo: nothing gives 'rom'; by name it is given 'room'; did you mean 'room' by 'rom'\? .*SessionInfo",
+    ):
         Handler(typo, path=["room"])
+    with pytest.raises(UsageError, match=r"can be the message; .* did you mean 'channel' by 'chanel'\? take anything"):
+        Handler(lambda text, chanel: None, path=["room"], known=["channel"], message=True)
+    with pytest.raises(UsageError) as caught:
+        Handler(lambda room, rom: None, path=["room"])
+    assert "did you mean" not in str(caught.value), "room is given to room already"
     with pytest.raises(UsageError, match="by name it is given nothing"):
         Handler(typo)
 

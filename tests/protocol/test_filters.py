@@ -1,6 +1,7 @@
 """Tags filters: which tags match which filter, and which filters there are none of."""
 
 import operator
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -212,6 +213,19 @@ def test_a_filter_cannot_be_changed(node: Node) -> None:
     for name in fields:
         with pytest.raises(AttributeError):
             setattr(parsed, name, "x")
+
+
+def test_numbers_that_anyone_knows_to_have_one_hash_make_filters_of_many() -> None:
+    period = sys.hash_info.modulus  # of the hash of numbers
+    filters = [Filter.parse(tag("a", "gt", str(1 + count * period))) for count in range(100)]
+    assert len({hash(filter.value) for filter in filters}) == 1  # type: ignore[attr-defined]
+    assert len({hash(filter) for filter in filters}) > 90
+
+
+def test_numbers_that_are_equal_make_equal_filters() -> None:
+    one, same = Filter.parse(tag("a", "gt", "1")), Filter.parse(tag("a", "gt", "+1.00"))
+    assert one == same
+    assert hash(one) == hash(same)
 
 
 def test_changing_what_was_sent_does_not_change_the_filter() -> None:

@@ -215,6 +215,8 @@ class Sdk:
         self.state = "disconnected"
         self.subscriptions: dict[str, Subscription] = {want.channel: Subscription(want.channel, want) for want in wants}
         self.server_side: dict[str, Subscription] = {}
+        self.taken_out: set[str] = set()
+        """The channels that the server has taken it from at any time."""
         self.unrecovered: list[Unrecovered] = []
         self.disturbed = 0
         """How often it was told that something is missing."""
@@ -400,6 +402,8 @@ class Sdk:
             self.unrecovered.append(Unrecovered(about.channel, about.asked, None, about.asked_at, self._now))
             about.recoverable = False
             self._send([self._subscribe_command(about)])
+        elif method == "subscribe" and error["code"] == 103 and about.channel in self.taken_out:
+            about.state = "unsubscribed"  # it was on its way then
         else:
             raise AssertionError(f"{self.name}: {method} of {about and about.channel} failed: {error}")
 

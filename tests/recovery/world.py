@@ -156,6 +156,7 @@ class World:
             case "unsubscribe", channel:
                 client.unsubscribe(channel)
             case "take out", channel:
+                client.taken_out.add(channel)
                 self.engine.sessions.unsubscribe(client.name, channel)
             case "put in", channel if channel in OWN:
                 return self.engine.sessions.subscribe(client.name, channel, Grant())

@@ -13,7 +13,8 @@ from pydantic_core import to_json
 
 from hubbub.asyncapi.schemas import Object, Schema, Schemas
 from hubbub.asyncapi.servers import BINDINGS, security_scheme
-from hubbub.asyncapi.uses import Part, Use, handlers_of, message_of, published, wanted
+from hubbub.asyncapi.uses import Part, Use, handlers_of, message_of, sent, wanted
+from hubbub.channels import Pattern
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.handlers import Handler
 from hubbub.hub.kinds.maps import Map
@@ -71,6 +72,8 @@ class _Contents:
     def _add_channel(self, declaration: Declaration) -> None:
         pattern, on_subscribe, on_publish = declaration.pattern, declaration.on_subscribe, declaration.on_publish
         channel = self._open(pattern.text, _address(pattern.text), pattern.text, on_subscribe)
+        if declaration.rules.personal:
+            self.channels[channel]["description"] = _personal(pattern, self.channels[channel].get("description", ""))
         if pattern.parameters:
             parameters = {name: self._parameter(declaration, name) for name in pattern.parameters}
             self.channels[channel]["parameters"] = parameters
@@ -82,8 +85,8 @@ class _Contents:
             data = self._message(channel, "publication", message_of(on_publish))
             operation = self._operate("publish", channel, "Clients publish", [data])
             operation |= _description(on_publish)
-        sent = [self._message(channel, "publication", use) for use in published(on_publish)]
-        self._operate("send", channel, "Subscribers receive", sent, action="send")
+        messages = [self._message(channel, "publication", use) for use in sent(declaration)]
+        self._operate("send", channel, "Subscribers receive", messages, action="send")
 
     def _add_connect(self, handler: Handler) -> None:
         if (use := message_of(handler)) is not None:
@@ -170,6 +173,13 @@ def _rules(declaration: Declaration) -> Object:
     if declaration.on_publish is not None:
         rules["may_publish"] = "handler"
     return rules
+
+
+def _personal(pattern: Pattern, described: str) -> str:
+    """What is said of each user's own channel, behind what the app says of it."""
+    own = pattern.name({pattern.parameters[0]: "anna"})
+    said = f"The server subscribes each user to its own channel as it connects: `anna` to `{own}`."
+    return f"{described}\n\n{said}".strip()
 
 
 def _description(handler: Handler | None) -> Object:

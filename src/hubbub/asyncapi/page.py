@@ -13,7 +13,9 @@ from hubbub.asyncapi.shapes import definitions, expression, fields, remarks
 
 _HERE = Path(__file__).parent
 _TEMPLATE = Template((_HERE / "page.html").read_text("utf-8"))
-_STYLE = (_HERE / "page.css").read_text("utf-8")
+FRAME = _HERE / "frame.css"
+"""The style sheet of what all pages have in common."""
+_STYLE = FRAME.read_text("utf-8") + (_HERE / "page.css").read_text("utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
 CONTENT_POLICY = (

@@ -1,7 +1,7 @@
 """The types that an app's handlers have to do with, and what each is there for."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin
@@ -10,6 +10,8 @@ from pydantic.json_schema import JsonSchemaMode
 
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.handlers import Handler
+from hubbub.hub.kinds.shared_poll import SharedPoll
+from hubbub.hub.polls import FunctionSource
 from hubbub.hub.registry import Registry
 
 
@@ -22,6 +24,8 @@ class Part(Enum):
     """What an RPC method answers."""
     CHANGE = auto()
     """What ``on_publish`` publishes instead of what came; None, which publishes what came, is no part of it."""
+    VALUE = auto()
+    """What ``on_poll`` says of a key, if it returns a dict; a ``Polled`` has no type for it."""
 
 
 class Use(NamedTuple):
@@ -39,18 +43,28 @@ class Use(NamedTuple):
                 return self.handler.return_type
             case Part.CHANGE:
                 return Union[tuple(kind for kind in _kinds(self.handler) if kind is not NoneType)]  # noqa: UP007
+            case Part.VALUE:
+                return next((values for kind in _kinds(self.handler) if (values := _values(kind)) is not None), Any)
             case name:
                 parameter = inspect.signature(self.handler.function, eval_str=True).parameters.get(name)
                 return Any if parameter is None or parameter.annotation is parameter.empty else parameter.annotation
 
     @property
     def mode(self) -> JsonSchemaMode:
-        return "serialization" if self.part in (Part.ANSWER, Part.CHANGE) else "validation"
+        return "serialization" if self.part in (Part.ANSWER, Part.CHANGE, Part.VALUE) else "validation"
 
 
 def message_of(handler: Handler | None) -> Use | None:
     """What the handler takes of a client; None if nothing."""
     return None if handler is None or handler.message_type is None else Use(handler, Part.MESSAGE)
+
+
+def sent(declaration: Declaration) -> list[Use | None]:
+    """What subscribers may get: what is polled, or what clients publish. None stands for anything."""
+    if isinstance(declaration.kind, SharedPoll):
+        source = declaration.kind.source
+        return [Use(source.handler, Part.VALUE) if isinstance(source, FunctionSource) else None]
+    return published(declaration.on_publish)
 
 
 def published(handler: Handler | None) -> list[Use | None]:
@@ -72,7 +86,7 @@ def wanted(registry: Registry) -> Iterator[Use]:
     for method in registry.methods.values():
         yield Use(method, Part.ANSWER)
     for declaration in registry.catalogue:
-        yield from filter(None, published(declaration.on_publish))
+        yield from filter(None, sent(declaration))
         yield from (
             Use(handler, name) for handler in handlers_of(declaration) for name in declaration.pattern.parameters
         )
@@ -81,6 +95,13 @@ def wanted(registry: Registry) -> Iterator[Use]:
 def handlers_of(declaration: Declaration) -> list[Handler]:
     """The functions of a channel's, the one for what clients publish first."""
     return [one for one in (declaration.on_publish, declaration.on_subscribe) if one is not None]
+
+
+def _values(kind: Any) -> Any:
+    """The type of the values of a dict's type; None if it is no dict's, or does not say."""
+    of = get_args(kind)
+    is_mapping = isinstance(get_origin(kind), type) and issubclass(get_origin(kind), Mapping)
+    return of[1] if is_mapping and len(of) == 2 else None
 
 
 def _kinds(handler: Handler) -> tuple[Any, ...]:

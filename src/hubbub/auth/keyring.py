@@ -1,20 +1,14 @@
 """All keys of one issuer of tokens, and the choice between them."""
 
 import base64
-import logging
 import math
 from collections.abc import Sequence
 
 import msgspec
 
 from hubbub.auth.jwks import KeySet
-from hubbub.auth.keys import ASYMMETRIC, HMAC, Key, from_pem, from_secret, signed, verified
+from hubbub.auth.keys import ASYMMETRIC, HMAC, Key, from_pem, from_secret, signed, verified, warn_of_a_short
 from hubbub.errors import UsageError
-
-SHORTEST_SECRET = 32
-"""Bytes: as many as HS256 makes of it (RFC 7518 §3.2)."""
-
-_log = logging.getLogger("hubbub")
 
 
 class Header(msgspec.Struct):
@@ -49,7 +43,7 @@ class Keyring:
         keys = [from_pem(pem) for pem in ([public_key] if isinstance(public_key, str) else public_key or ())]
         if secret is not None:
             keys.append(from_secret(secret))
-            _warn_of_a_short(keys[-1])
+            warn_of_a_short(keys[-1].material, "token")
         if previous_secret is not None:
             until = math.inf if previous_secret_until is None else previous_secret_until
             keys.append(from_secret(previous_secret, until))
@@ -101,14 +95,3 @@ def _header_of(token: str) -> Header:
     """What the token says itself, which is no proof of anything: PyJWT reads it again, and more strictly."""
     encoded = token.partition(".")[0]
     return msgspec.json.decode(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)), type=Header)
-
-
-def _warn_of_a_short(secret: Key) -> None:
-    size = len(secret.material)
-    if size < SHORTEST_SECRET:
-        _log.warning(
-            "a secret of %d bytes can be guessed from one token: make one of %d with "
-            "python -c 'import secrets; print(secrets.token_urlsafe())'",
-            size,
-            SHORTEST_SECRET,
-        )

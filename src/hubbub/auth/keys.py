@@ -2,6 +2,7 @@
 never taken for a secret, and there is no key for ``none`` (RFC 8725 §3.1).
 """
 
+import logging
 import math
 from typing import Any, NamedTuple
 
@@ -20,8 +21,12 @@ HMAC = ("HS256", "HS384", "HS512")
 RSA = ("RS256", "RS384", "RS512")
 EC = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 ASYMMETRIC = (*RSA, *EC.values(), "EdDSA")
+SHORTEST_SECRET = 32
+"""Bytes: as many as HMAC with SHA-256 makes of it (RFC 7518 §3.2)."""
 SHORTEST_RSA = 2048
 """Bits; what is shorter can be broken (NIST SP 800-131A)."""
+
+_log = logging.getLogger("hubbub")
 
 
 class Key(NamedTuple):
@@ -60,6 +65,18 @@ def from_secret(secret: str | bytes, until: float = math.inf) -> Key:
         return Key(HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(material), HMAC, until)
     except InvalidKeyError:
         raise UsageError("a secret is neither empty nor a public key: give the latter as public_key") from None
+
+
+def warn_of_a_short(secret: bytes, signs: str) -> None:
+    """A line in the log about a secret that can be guessed from one thing that it ``signs``."""
+    if len(secret) < SHORTEST_SECRET:
+        _log.warning(
+            "a secret of %d bytes can be guessed from one %s: make one of %d with "
+            "python -c 'import secrets; print(secrets.token_urlsafe())'",
+            len(secret),
+            signs,
+            SHORTEST_SECRET,
+        )
 
 
 def from_pem(pem: str) -> Key:

@@ -5,6 +5,7 @@ import hmac
 import re
 from collections.abc import Sequence
 
+from hubbub.auth.keys import warn_of_a_short
 from hubbub.errors import Forbidden, TokenExpired, UsageError
 
 GRACE = 5.0
@@ -26,8 +27,9 @@ class TrackSigner:
     def __init__(self, secret: str, previous_secret: str | None = None) -> None:
         secrets = [secret] if previous_secret is None else [secret, previous_secret]
         if not all(secrets):
-            raise UsageError("a secret of a shared poll channel is empty; make one with secrets.token_hex(32)")
+            raise UsageError("a secret of a shared poll channel is empty; make one with secrets.token_urlsafe()")
         self._secrets = [one.encode() for one in secrets]
+        warn_of_a_short(self._secrets[0], "signature")
 
     def sign(self, user: str, channel: str, keys: Sequence[str], issued: int, expires: int) -> str:
         """The signature for these keys in this order. ``expires`` 0 is never.

@@ -11,9 +11,9 @@ from hubbub.protocol.publication import NO_DATA, Publication
 Only = Literal["", "if_new", "if_exists", "touch"]
 """When an entry is put: always; if there is none of its key; if there is one. ``touch`` is ``if_new``, and an entry
 that is there lives as long as if it had been put."""
-Suppressed = Literal["", "idempotency", "version", "key_exists", "key_not_found"]
+Suppressed = Literal["", "idempotency", "version", "key_exists", "key_not_found", "full"]
 """Why nothing was done: put or removed under this idempotency key before; a newer version is there; an entry of this
-key is there, or none is. Empty: it was done."""
+key is there, or none is; the map has as many entries as it may. Empty: it was done."""
 
 
 class MapRetention(NamedTuple):
@@ -64,11 +64,18 @@ class Maps(ABC):
 
     @abstractmethod
     async def put_entry(
-        self, channel: str, entry: Publication, retention: MapRetention, guard: Guard = NO_GUARD, only: Only = ""
+        self,
+        channel: str,
+        entry: Publication,
+        retention: MapRetention,
+        guard: Guard = NO_GUARD,
+        only: Only = "",
+        most: int = 0,
     ) -> Outcome:
         """Makes ``entry``, which comes without offset and epoch, the one of its key.
 
-        The version of ``guard`` counts for the key alone, and stays where an entry without one is put.
+        The version of ``guard`` counts for the key alone, and stays where an entry without one is put. With ``most``,
+        an entry of another key is not put where there are so many.
         """
 
     @abstractmethod

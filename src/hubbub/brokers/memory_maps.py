@@ -120,16 +120,25 @@ class MemoryMaps(Maps):
         self._streamless_epoch = secrets.token_hex(4)
 
     async def put_entry(
-        self, channel: str, entry: Publication, retention: MapRetention, guard: Guard = NO_GUARD, only: Only = ""
+        self,
+        channel: str,
+        entry: Publication,
+        retention: MapRetention,
+        guard: Guard = NO_GUARD,
+        only: Only = "",
+        most: int = 0,
     ) -> Outcome:
         deliver, now, once = self._running, self._clock(), Guard(guard.idempotency_key)
         done = self._changed.find(channel, once, now)
         if done is not None:
             return Outcome(done, "idempotency")
         map_ = self._maps.get(channel) or _Map(retention, self._epoch_of(channel, retention))
-        why_not = _why_not(map_.entries.get(entry.key), guard, only)
+        known = map_.entries.get(entry.key)
+        why_not = _why_not(known, guard, only)
+        if known is None and 0 < most <= len(map_.entries):
+            why_not = why_not or "full"
         if why_not:
-            if only == "touch":
+            if only == "touch" and known is not None:
                 map_.touch(entry.key, now)
             return Outcome(map_.log.position, why_not)
         self._maps[channel] = map_

@@ -10,6 +10,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute, APIWebSocketRoute
 
+from hubbub.asyncapi import FRAME
 from hubbub.console.bundle import browser_sdk
 
 SYSTEMS = (
@@ -25,7 +26,7 @@ SYSTEMS = (
 
 _HERE = Path(__file__).parent
 _PACKAGE = _HERE.parent
-_ASSETS = {file.name for file in _HERE.iterdir() if file.suffix in (".css", ".js", ".svg")}
+_ASSETS = {file.name: file for file in (FRAME, *_HERE.iterdir()) if file.suffix in (".css", ".js", ".svg")}
 _CONTENT_POLICY = "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'"
 
 
@@ -72,7 +73,7 @@ def create_app() -> FastAPI:
     async def asset(name: str) -> FileResponse:
         if name not in _ASSETS:
             raise HTTPException(404)
-        return FileResponse(_HERE / name)
+        return FileResponse(_ASSETS[name])
 
     for system in systems.values():
         app.router.routes += [

@@ -66,7 +66,7 @@ class AlreadySubscribed(CommandError):
 
 
 class LimitExceeded(CommandError):
-    """The session has as many channels, or tracks as many keys, as it may."""
+    """The session has as many channels, or tracks as many keys, as it may; or a map has as many entries."""
 
     code = 106
     message = "limit exceeded"

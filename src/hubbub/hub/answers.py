@@ -48,6 +48,7 @@ async def unsubscribe(session: "Session", request: commands.UnsubscribeRequest) 
 
 async def publish(session: "Session", request: commands.PublishRequest) -> PublishResult:
     declaration, parameters = session.engine.registry.find(request.channel)
+    declaration.ensure_meant_for(session, request.channel)
     await declaration.kind.publish(session, declaration, parameters, request)
     return PublishResult()
 
@@ -63,22 +64,24 @@ async def presence_stats(session: "Session", request: commands.PresenceStatsRequ
 
 
 async def _members(session: "Session", channel: str) -> Mapping[str, Member]:
-    rules = session.engine.registry.find(channel)[0].rules
+    declaration = session.engine.registry.find(channel)[0]
+    rules = declaration.rules
     if not rules.presence:
         raise NotAvailable
-    if not session.may(rules.may_see_presence, subscribed=channel in session.subscriptions):
-        raise Forbidden
+    declaration.ensure_meant_for(session, channel)
+    declaration.ensure_may(session, "may_see_presence", subscribed=channel in session.subscriptions)
     return await session.engine.members(channel)
 
 
 async def history(session: "Session", request: commands.HistoryRequest) -> HistoryResult:
     channel = request.channel
     engine = session.engine
-    rules = engine.registry.find(channel)[0].rules
+    declaration = engine.registry.find(channel)[0]
+    rules = declaration.rules
     if not rules.history:
         raise NotAvailable
-    if not session.may(rules.may_read_history, subscribed=channel in session.subscriptions):
-        raise Forbidden
+    declaration.ensure_meant_for(session, channel)
+    declaration.ensure_may(session, "may_read_history", subscribed=channel in session.subscriptions)
     since = None if request.since is None else Position(request.since.offset, request.since.epoch)
     most = engine.settings.max_history_publications
     limit = most if request.limit < 0 else min(request.limit, most)

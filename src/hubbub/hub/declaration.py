@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from hubbub.auth.base import Grant
 from hubbub.channels import PRIVATE_PREFIX, Pattern, Rules, allowed_users
-from hubbub.errors import Forbidden, UsageError
+from hubbub.errors import Forbidden, InvalidRequest, UsageError
 from hubbub.hub.handlers import Handler
 from hubbub.hub.kinds.base import Kind
 from hubbub.hub.subscription import Subscription
@@ -49,21 +49,65 @@ class Declaration:
             return await session.authorize(request.token, channel)
         if channel.startswith(PRIVATE_PREFIX):
             raise Forbidden
-        users = allowed_users(channel) if self.rules.user_limited else []
-        if users or self.rules.personal:
-            if not session.user or session.user not in users:
-                raise Forbidden
-            if self.on_subscribe is None:
-                return Grant()
+        among_few = self._is_meant_for(session.user, channel)
+        if self.rules.personal and not self.rules.user_limited:  # the server alone lets in
+            raise Forbidden
+        if among_few and self.on_subscribe is None:
+            return Grant()
         if self.on_subscribe is not None:
             data = b"" if request.data is NOTHING else session.codec.payload(request.data)
             granted = await session.call(self.on_subscribe, parameters, {"channel": channel}, data)
             if granted is not None and not isinstance(granted, Grant):
                 raise UsageError(f"on_subscribe of {self.pattern.text!r} returned {granted!r}; return None or a Grant")
             return Grant() if granted is None else granted.encoded()
-        if not session.may(self.rules.may_subscribe, subscribed=False):
-            raise Forbidden
+        self.ensure_may(session, "may_subscribe", subscribed=False)
         return Grant()
+
+    def ensure_may(self, session: "Session", rule: str, *, subscribed: bool) -> None:
+        """Refuses who is not one of those that a rule names.
+
+        Raises:
+            Forbidden: that.
+        """
+        who = getattr(self.rules, rule)
+        if session.may(who, subscribed=subscribed):
+            return
+        handler = rule.replace("may", "on")
+        session.engine.registry.advice.give(
+            (self.pattern.text, rule),
+            "%s of the channel %r is %r, and a client is none of these: it is refused with 103. "
+            "Declare the channel with another %s%s.",
+            rule,
+            self.pattern.text,
+            who,
+            rule,
+            f", or decorate a function with its {handler}" if hasattr(self, handler) else "",
+        )
+        raise Forbidden
+
+    def ensure_meant_for(self, session: "Session", channel: str) -> None:
+        """Refuses who is neither in a channel nor one of the users that its name is for.
+
+        Raises:
+            Forbidden: that.
+        """
+        if channel not in session.subscriptions:
+            self._is_meant_for(session.user, channel)
+
+    def _is_meant_for(self, user: str, channel: str) -> bool:
+        """Whether a name is for this user among few; False if it is for anybody.
+
+        Raises:
+            Forbidden: it is for others.
+        """
+        if self.rules.personal:  # a user's name may look like a list
+            users, among = [user], self.pattern.match(channel) == {self.pattern.parameters[0]: user}
+        else:
+            users = allowed_users(channel) if self.rules.user_limited else []
+            among = user in users
+        if users and not (user and among):
+            raise Forbidden
+        return bool(users)
 
     async def accept(
         self,
@@ -77,11 +121,13 @@ class Declaration:
         """What is published for a client that asks to. Handlers may take what is ``known`` besides the channel.
 
         Raises:
-            CommandError: it may not, or the data is wrong.
+            CommandError: it may not, or the data is wrong, such as bytes where all subscribers are to read JSON.
         """
-        if self.on_publish is None and not session.may(self.rules.may_publish, subscribed=subscription is not None):
-            raise Forbidden
+        if self.on_publish is None:
+            self.ensure_may(session, "may_publish", subscribed=subscription is not None)
         payload: Payload = NO_DATA if request.data is NOTHING else session.codec.payload(request.data)
+        if isinstance(payload, bytes) and not self.rules.binary:
+            raise InvalidRequest("bad request: the data is not JSON")
         if self.on_publish is None:
             return payload
         changed = await session.call(self.on_publish, parameters, {"channel": channel, **known}, payload)

@@ -25,6 +25,8 @@ class Encoding(ABC):
     framing: Framing
     needs_before: bool = False
     """Whether ``join`` looks at the publication before."""
+    cost: int = 1
+    """What making a batch costs for each event, in pushes to one receiver."""
     position: Position | None = None
     """Where these receivers stand, if they are ahead of what was delivered; see ``Ahead``."""
 
@@ -122,10 +124,13 @@ class MapDeltas(Pushes):
 class Filtered(Encoding):
     """As another encoding, for the publications whose tags match."""
 
+    cost = 8  # of a filter as large as may be, where every comparison is made
+
     def __init__(self, encoding: Encoding, tags: Filter) -> None:
         self.framing = encoding.framing
         self._encoding = encoding
         self._filter = tags
+        self._hash = hash((id(encoding), tags))  # once: a filter is a tree
 
     def join(self, channel: str, events: Sequence[Event], before: Publication | None) -> Any:
         kept: list[Event] = []
@@ -148,7 +153,7 @@ class Filtered(Encoding):
         )
 
     def __hash__(self) -> int:
-        return hash((id(self._encoding), self._filter))
+        return self._hash
 
 
 class FilteredMap(Filtered):
@@ -170,6 +175,7 @@ class Ahead(Encoding):
     def __init__(self, encoding: Encoding, position: Position) -> None:
         self.framing = encoding.framing
         self.needs_before = encoding.needs_before
+        self.cost = encoding.cost
         self.position: Position = position
         self._encoding = encoding
 

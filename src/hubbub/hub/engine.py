@@ -37,7 +37,7 @@ from hubbub.hub.sessions import Sessions
 from hubbub.hub.transport import Policy, Transport
 from hubbub.hub.turns import Turns
 from hubbub.protocol.position import Position
-from hubbub.protocol.publication import Member, Presence, Publication, encode
+from hubbub.protocol.publication import Member, Presence, Publication, encode, ensure_encodable
 from hubbub.settings import Settings
 
 _log = logging.getLogger("hubbub")
@@ -237,6 +237,7 @@ class Engine:
             raise UsageError("publish from another event loop: use hub.publish_sync, which is safe from anywhere")
         publication = Publication(encode(data), delta=delta)
         if tags:
+            ensure_encodable(tags)
             publication = publication._replace(tags=tags)
         try:
             declaration = self.registry.catalogue.find(channel)[0]

@@ -5,7 +5,8 @@ the event loop what is noted is *sealed* into a wave: the events, and the receiv
 wave is encoded once for each encoding among its receivers, as one batch for all its events, and pushed to
 each of them once; so 64 publications to 1,000 receivers are 1,000 writes, not 64,000. Waves are worked off in
 slices, so that the event loop gets its turn inside a large fan-out; meanwhile a room notes on, and its next
-wave is sealed when this one has ended. So a room has one wave at most, and a large room coalesces more.
+wave is sealed when this one has ended. So a room has one wave at most, and a large room coalesces more. A slice
+is so much work: that of encoding counts too, or receivers with a filter each would be one endless slice.
 
 Exactness. Everyone who is in the room when a publication is delivered gets it once; nobody else does. Who
 joins while something is noted is *late* for so much of it, and gets the rest apart from the wave. Who leaves
@@ -152,27 +153,35 @@ class _Wave:
                 del self.owed[encoding]
 
     def push(self, limit: int) -> int:
-        """Pushes to at most ``limit`` receivers; returns how many that were."""
-        pushed = 0
-        while self.owed and pushed < limit:
+        """Pushes until ``limit`` is spent, to one receiver at least; returns what was spent.
+
+        A push costs 1, and a new batch what its encoding says.
+        """
+        spent = 0
+        while self.owed and spent < limit:
             encoding, owed = next(iter(self.owed.items()))
-            if len(owed) <= limit - pushed:
+            if encoding not in self._batches:
+                spent += encoding.cost * len(self._events)
+            batch = self._batch(encoding)
+            most = max(limit - spent, 1)
+            if len(owed) <= most:
                 receivers = list(owed)
-                del self.owed[encoding]
+                del self.owed[encoding], self._batches[encoding]
             else:
-                receivers = [owed.popitem()[0] for _ in range(limit - pushed)]
-            pushed += len(receivers)
-            push(encoding, self._batch(encoding), receivers)
-        return pushed
+                receivers = [owed.popitem()[0] for _ in range(most)]
+            spent += len(receivers)
+            push(encoding, batch, receivers)
+        return spent
 
     def push_to(self, receiver: Receiver) -> None:
         """Pushes to one receiver, out of turn, if it is still owed the wave."""
         for encoding, owed in self.owed.items():
             if receiver in owed:
+                batch = self._batch(encoding)
                 del owed[receiver]
                 if not owed:
-                    del self.owed[encoding]
-                push(encoding, self._batch(encoding), (receiver,))
+                    del self.owed[encoding], self._batches[encoding]
+                push(encoding, batch, (receiver,))
                 return
 
     def _batch(self, encoding: Encoding) -> Any:

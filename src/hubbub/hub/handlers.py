@@ -1,7 +1,7 @@
 """How the user's plain functions are called for the events of a session."""
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from hubbub.errors import InvalidRequest, UsageError
 from hubbub.hub.dependencies import SWALLOWED, ConnectionScope, Dependencies, SessionInfo, is_of_connection, name_of
 from hubbub.hub.refusals import invalid, refusal
 from hubbub.protocol.publication import Payload
+from hubbub.spelling import meant_by
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _NULL = ("null", b"null")
@@ -81,7 +82,8 @@ class Handler:
             else:
                 others.append(parameter)
         if len(others) > message:
-            raise UsageError(_explain(name, [p.name for p in others], [*path, *known], message=message))
+            taken = signature.parameters
+            raise UsageError(_explain(name, [p.name for p in others], [*path, *known], taken, message=message))
         self._message = _Message(others[0], name) if others else None
         self._dependencies = Dependencies(name, of_connection, path) if of_connection else None
 
@@ -234,10 +236,13 @@ def _as_bytes(payload: Payload) -> bytes:
     return payload if isinstance(payload, bytes) else payload.encode()
 
 
-def _explain(handler: str, unknown: list[str], names: list[str], *, message: bool) -> str:
+def _explain(handler: str, unknown: list[str], names: list[str], taken: Container[str], *, message: bool) -> str:
     """Why parameters are too many, and what to do."""
     listed = " and ".join(repr(name) for name in unknown)
     given = f"by name it is given {', '.join(map(repr, names))}" if names else "by name it is given nothing"
+    meant = {name: meant_by(name, [one for one in names if one not in taken]) for name in unknown}
+    questions = [f"did you mean {right!r} by {wrong!r}? " for wrong, right in meant.items() if right]
+    remedy = "".join(questions) + "take anything else with Depends"
     if message:
-        return f"{handler}: only one of {listed} can be the message; {given}; take anything else with Depends"
-    return f"{handler}: nothing gives {listed}; {given}; take anything else with Depends, or annotate it SessionInfo"
+        return f"{handler}: only one of {listed} can be the message; {given}; {remedy}"
+    return f"{handler}: nothing gives {listed}; {given}; {remedy}, or annotate it SessionInfo"

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 
 from hubbub.auth.base import Auth
 from hubbub.channels import Catalogue
-from hubbub.errors import InvalidRequest, MethodNotFound, NotAvailable, UsageError
+from hubbub.errors import InvalidRequest, MethodNotFound, NotAvailable, UnknownChannel, UsageError
+from hubbub.hub.advice import Advice
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.handlers import Handler
 from hubbub.hub.kinds.base import Kind
@@ -24,6 +25,7 @@ class Registry:
         self.catalogue: Catalogue[Declaration] = Catalogue()
         self.methods: dict[str, Handler] = {}
         self.on_connect: Handler | None = None
+        self.advice = Advice()
 
     @property
     def kinds(self) -> list[Kind]:
@@ -75,7 +77,17 @@ class Registry:
             UnknownChannel: nothing is.
             InvalidRequest: the name is not ASCII.
         """
-        found = self.catalogue.find(channel)
+        try:
+            found = self.catalogue.find(channel)
+        except UnknownChannel:
+            declared = ", ".join(repr(declaration.pattern.text) for declaration in self.catalogue)
+            self.advice.give(
+                "unknown channel",
+                "a client asked for channel %.80r, which is not declared: it is refused with 102. Declared are: %s.",
+                channel,
+                declared or "none; declare one with hub.channel",
+            )
+            raise
         if not channel.isascii():
             raise InvalidRequest
         return found

@@ -99,9 +99,19 @@ class Sessions:
             self.ensure_within_user_limit(identity.user)
             return identity
         if request.token:
+            registry.advice.give(
+                "token",
+                "a client showed a token that nobody reads: it is refused with 3500. "
+                "Declare the hub with auth=JWT(…), or decorate a function with hub.on_connect.",
+            )
             raise InvalidToken
         if settings.allow_anonymous:
             return Identity()
+        registry.advice.give(
+            "anonymous",
+            "a client without a token is refused with 3501. Give it one that auth=JWT(…) reads, decorate a function "
+            "with hub.on_connect, or set allow_anonymous=True if anybody may connect.",
+        )
         raise BadRequest
 
     async def _ask(self, session: "Session", handler: Handler, request: ConnectRequest) -> Identity:

@@ -170,6 +170,12 @@ class _Number(Filter):
     value: Decimal | None
     """None: what was given is not a number, so nothing matches."""
 
+    def __hash__(self) -> int:
+        # Anyone can find numbers with one hash, and subscribers with filters of one hash cost as many comparisons
+        # as there are pairs of them. The hash of text is not to be foreseen.
+        ratio = None if self.value is None else self.value.as_integer_ratio()
+        return hash((self.key, self.test, str(ratio)))
+
     def matches(self, tags: Mapping[str, str]) -> bool:
         number = _number(tags.get(self.key, ""))
         return number is not None and self.value is not None and self.test(number, self.value)

@@ -97,6 +97,25 @@ def encode(data: Any) -> Payload:
         ) from None
 
 
+def ensure_encodable(tags: Mapping[str, str], key: str = "") -> None:
+    """Refuses tags and keys that no message could hold.
+
+    Raises:
+        UsageError: one is no text, or has half a surrogate pair.
+    """
+    for text in (key, *tags, *tags.values()):
+        if not isinstance(text, str):
+            raise UsageError(f"tags and keys are text, not {text!r}: give str({text!r})")
+        try:
+            if not text.isascii():
+                text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{text!r} has half a surrogate pair, which has no UTF-8 form: "
+                'take it out, as text.encode(errors="replace").decode() does'
+            ) from None
+
+
 def from_bytes(data: bytes) -> Payload:
     """JSON text where ``data`` is that, for those who speak JSON; else the bytes as they are."""
     try:

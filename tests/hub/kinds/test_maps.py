@@ -20,7 +20,7 @@ from tests.hub.maps.stage import (
     keys,
     truth,
 )
-from tests.hub.sessions import ONE_WAY
+from tests.hub.sessions import BINARY, ONE_WAY
 
 from hubbub import CommandError, Grant, Identity, Publication, SessionInfo
 from hubbub.errors import Forbidden
@@ -733,6 +733,39 @@ def test_a_publication_that_is_none_of_a_map_is_refused(clock: Clock, request_: 
     clock.run(scene())
 
 
+def test_clients_do_not_fill_a_map_without_end(clock: Clock) -> None:
+    async def scene() -> None:
+        async with MapStage({**PERSISTENT, "max_entries": 2, "max_key_length": 3}) as stage:
+            reader = await stage.live("anna")
+            assert (await reader.publish(key="long", data=1))["error"]["code"] == INVALID
+            assert "publish" in await reader.publish(key="abc", data=1)
+            await stage.fill("longer")
+            refused = (await reader.publish(key="b", data=1))["error"]
+            assert (refused["code"], "2 entries" in refused["message"]) == (LIMIT_EXCEEDED, True)
+            assert "publish" in await reader.publish(key="abc", data=2), "another value is no other entry"
+            await stage.fill("the app may")
+            assert set(await stage.board.state(name="1")) == {"abc", "longer", "the app may"}
+            await stage.board.remove("longer", name="1")
+            await stage.board.remove("the app may", name="1")
+            assert "publish" in await reader.publish(key="b", data=1)
+
+    clock.run(scene())
+
+
+def test_many_who_come_at_once_do_not_get_past_the_limit(clock: Clock) -> None:
+    async def scene() -> None:
+        async with MapStage({**EPHEMERAL, "max_entries": 3}) as stage:
+            readers = [await stage.live() for _ in range(6)]
+            stage.broker.delay = 1.0
+            for number, reader in enumerate(readers):
+                reader.guest.begin(publish={"channel": "board:1", "type": 1, "key": str(number), "data": 1})
+            await asyncio.sleep(5)
+            stage.broker.delay = 0.0
+            assert len(await stage.board.state(name="1")) == 3
+
+    clock.run(scene())
+
+
 def test_who_may_publish_and_who_may_remove_are_asked_apart(clock: Clock) -> None:
     async def scene() -> None:
         rules = {**PERSISTENT, "may_publish": "users", "may_remove": "subscribers"}
@@ -767,6 +800,81 @@ def test_the_key_of_a_client_is_its_own_whatever_it_says(clock: Clock) -> None:
             assert (await nobody.publish(key="anna", data=1))["error"]["code"] == FORBIDDEN
             assert (await nobody.publish(key="anna", removed=True))["error"]["code"] == FORBIDDEN
             assert list(await stage.board.state(name="1")) == ["anna"]
+
+    clock.run(scene())
+
+
+def test_a_client_fills_a_map_as_far_as_its_rules_say_and_the_app_further(clock: Clock) -> None:
+    async def scene() -> None:
+        async with MapStage({**PERSISTENT, "max_entries": 2}) as stage:
+            await stage.fill("a")
+            reader = await stage.live()
+            stage.broker.delay = 0.1
+            for key in "bcd":
+                reader.guest.begin(publish={"channel": "board:1", "type": 1, "key": key, "data": 1})
+            await asyncio.sleep(1)
+            stage.broker.delay = 0.0
+            added, *refused = [reply for reply in reader.guest.take() if "id" in reply]
+            assert "publish" in added
+            full = {"code": LIMIT_EXCEEDED, "message": "limit exceeded: clients may fill the map to 2 entries"}
+            assert [reply["error"] for reply in refused] == [full, full]
+            assert "publish" in await reader.publish(key="a", data=2), "it takes the place of one"
+            await stage.fill("e")
+            assert (await reader.publish(key="c", data=1))["error"] == full
+            assert list(await stage.board.state(name="1")) == ["a", "b", "e"]
+            for key in "ab":
+                assert "publish" in await reader.publish(key=key, removed=True)
+            assert "publish" in await reader.publish(key="c", data=1)
+            assert (await reader.publish("board:2", key="c", data=1))["publish"] == {}, "each channel counts alone"
+
+    clock.run(scene())
+
+
+def test_maps_may_be_without_a_bound(clock: Clock) -> None:
+    async def scene() -> None:
+        async with MapStage({**PERSISTENT, "max_entries": 0}) as stage:
+            reader = await stage.enter()
+            for number in range(5):
+                assert "publish" in await reader.publish(key=str(number), data=1)
+
+    clock.run(scene())
+
+
+def test_the_key_of_a_client_is_as_long_as_it_may_be_and_the_apps_own_as_it_likes(clock: Clock) -> None:
+    async def scene() -> None:
+        asked: list[str] = []
+        async with MapStage({**PERSISTENT, "max_key_length": 5}) as stage:
+
+            @stage.board.on_publish
+            async def ask(key: str) -> None:
+                asked.append(key)
+
+            await stage.fill("very long")
+            reader = await stage.live()
+            assert "publish" in await reader.publish(key="é" * 5, data=1)
+            assert (await reader.publish(key="x" * 6, data=1))["error"] == {
+                "code": INVALID,
+                "message": "bad request: a key has at most 5 characters",
+            }
+            assert asked == ["é" * 5]
+            assert list(await stage.board.state(name="1")) == ["very long", "é" * 5]
+            assert "publish" in await reader.publish(key="very long", removed=True)
+            assert list(await stage.board.state(name="1")) == ["é" * 5]
+
+    clock.run(scene())
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_bytes_of_a_client_become_an_entry_only_where_that_is_declared(clock: Clock, *, binary: bool) -> None:
+    async def scene() -> None:
+        async with MapStage({**PERSISTENT, "binary": binary}) as stage:
+            guest = stage.sessions.arrive(BINARY)
+            guest.transport.says(bytes.fromhex("04 0801 2200"))
+            guest.transport.says(bytes.fromhex("17 0802 3a13 0a07 626f6172643a31 1203 ff0001 1801 2201 61"))
+            await ticks(5)
+            assert guest.closed is None
+            state = await stage.board.state(name="1")
+            assert [entry.data for entry in state.values()] == ([b"\xff\x00\x01"] if binary else [])
 
     clock.run(scene())
 

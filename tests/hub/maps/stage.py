@@ -15,7 +15,7 @@ from hubbub.brokers.base import NO_GUARD, Deliver, Guard
 from hubbub.brokers.maps import MapRetention, Only, Outcome, Page
 from hubbub.brokers.memory import MemoryBroker
 from hubbub.channels import Pattern
-from hubbub.map_channel import MapChannel
+from hubbub.declared import MapChannel
 from hubbub.protocol.filters import Filter
 from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Event
@@ -59,10 +59,16 @@ class FarMaps(MemoryBroker):
         await super().subscribe(channel)
 
     async def put_entry(
-        self, channel: str, entry: Publication, retention: MapRetention, guard: Guard = NO_GUARD, only: Only = ""
+        self,
+        channel: str,
+        entry: Publication,
+        retention: MapRetention,
+        guard: Guard = NO_GUARD,
+        only: Only = "",
+        most: int = 0,
     ) -> Outcome:
         await self._travel()
-        return await super().put_entry(channel, entry, retention, guard, only)
+        return await super().put_entry(channel, entry, retention, guard, only, most)
 
     async def entries(
         self, channel: str, retention: MapRetention, after: str = "", limit: int | None = None, *, key: str = ""

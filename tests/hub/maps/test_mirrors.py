@@ -10,8 +10,8 @@ from tests.hub.maps.stage import EPHEMERAL, PERSISTENT, MapStage, Reader, keys
 
 from hubbub import Grant
 from hubbub.channels import Rules
+from hubbub.declared import MapChannel
 from hubbub.errors import UsageError
-from hubbub.map_channel import MapChannel
 from hubbub.protocol.publication import Member
 
 

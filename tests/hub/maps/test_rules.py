@@ -50,12 +50,14 @@ def test_the_mode_says_what_is_kept(given: dict[str, Any], kept: MapRetention) -
         ({**ENTRY, "default_page_size": 0}, "page sizes must be 1 or more"),
         ({**ENTRY, "min_page_size": 5, "max_page_size": 4}, "min_page_size not above max_page_size"),
         ({**ENTRY, "max_catch_up": -1}, "max_catch_up 0 or more"),
+        ({**ENTRY, "max_key_length": 0}, "max_key_length must be 1 or more"),
+        ({**ENTRY, "max_entries": -1}, "max_entries 0 or more"),
         ({"key_ttl": "soon"}, "key_ttl is 'soon'"),
         ({"key_ttl": 0}, "must be above 0"),
         ({"mode": "other", **ENTRY}, "mode: .* not 'other'"),
         ({**ENTRY, "client_key": "ip"}, "client_key: "),
         ({**ENTRY, "may_remove": "admins"}, "may_remove: "),
-        ({**ENTRY, "history": 10}, "history: Extra inputs are not permitted"),
+        ({**ENTRY, "history": 10}, "no rule 'history'; there are mode, of, .*, presence, "),
     ],
 )
 def test_rules_that_cannot_be_are_refused_with_what_to_do(given: dict[str, Any], fault: str) -> None:

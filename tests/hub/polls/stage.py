@@ -13,12 +13,12 @@ from hubbub import JWT, Polled, Settings
 from hubbub.auth.signatures import TrackSigner
 from hubbub.brokers.memory import MemoryBroker
 from hubbub.channels import Pattern
+from hubbub.declared import PollChannel
 from hubbub.hub.engine import Engine
 from hubbub.hub.polls import Answer, Poller, Source, TrackedKey
 from hubbub.hub.polls.sources import value_of
 from hubbub.hub.registry import Registry
 from hubbub.hub.session import Link, Session
-from hubbub.poll_channel import PollChannel
 from hubbub.protocol.codecs import JSON
 from hubbub.protocol.publication import Payload, encode
 

@@ -32,7 +32,7 @@ def test_rules_come_from_arguments(given: dict[str, Any], rules: PollRules) -> N
         ({"every": 1, "batch": 0}, "batch and max_keys must be 1 or more"),
         ({"every": 1, "max_keys": -5}, "batch and max_keys must be 1 or more"),
         ({"every": 1, "batch": "all"}, "batch: Input should be a valid integer, not 'all'"),
-        ({"every": 1, "history": 100}, "no rule 'history'; it has every, versioned, .*, may_subscribe"),
+        ({"every": 1, "history": 100}, "no rule 'history'; there are every, versioned, .*, may_subscribe"),
         ({"every": 1, "publish_enabled": True}, "publish_enabled needs versions; say versioned=True"),
     ],
 )

@@ -15,7 +15,14 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hubbub.auth.base import Grant
-from hubbub.errors import AlreadySubscribed, CatchUpTimeout, Forbidden, InvalidRequest, UnrecoverablePosition
+from hubbub.errors import (
+    AlreadySubscribed,
+    CatchUpTimeout,
+    Forbidden,
+    InvalidRequest,
+    LimitExceeded,
+    UnrecoverablePosition,
+)
 from hubbub.hub.kinds import held
 from hubbub.hub.kinds.base import Entry, Kind
 from hubbub.hub.kinds.features import Features
@@ -107,10 +114,15 @@ class Map(Kind):
                 raise Forbidden
             await atlas.remove(channel, self._key(session, request.key))
             return
+        if len(request.key) > self.rules.max_key_length:
+            raise InvalidRequest(f"bad request: a key has at most {self.rules.max_key_length} characters")
         key = self._key(session, request.key)
         payload = await declaration.accept(session, channel, parameters, request, subscription, key=key)
         publisher = session.member(subscription.channel_info if subscription is not None else None)
-        await atlas.put(channel, Publication(payload, key=key, publisher=publisher))
+        entry = Publication(payload, key=key, publisher=publisher)
+        outcome = await atlas.put(channel, entry, most=self.rules.max_entries)
+        if outcome.suppressed == "full":
+            raise LimitExceeded(f"limit exceeded: clients may fill the map to {self.rules.max_entries} entries")
 
     def _key(self, session: "Session", asked: str) -> str:
         """The key that a session's publication gets."""

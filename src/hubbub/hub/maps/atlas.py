@@ -56,14 +56,16 @@ class Atlas:
                 f'declare hub.map_channel("{prefix}{{channel:path}}", of="{what}", key_ttl="60s")'
             )
 
-    async def put(self, channel: str, entry: Publication, guard: Guard = NO_GUARD, only: Only = "") -> Outcome:
-        """Makes ``entry`` the one of its key."""
+    async def put(
+        self, channel: str, entry: Publication, guard: Guard = NO_GUARD, only: Only = "", *, most: int = 0
+    ) -> Outcome:
+        """Makes ``entry`` the one of its key; with ``most``, no other one is added to so many."""
         declaration, rules = self._find(channel)
         if not entry.key:
             raise InvalidRequest
         if declaration.rules.delta:
             entry = entry._replace(delta=True)
-        return await self._maps.put_entry(channel, entry, rules.retention, guard, only)
+        return await self._maps.put_entry(channel, entry, rules.retention, guard, only, most)
 
     async def remove(self, channel: str, key: str, guard: Guard = NO_GUARD) -> Outcome:
         """Removes the entry of ``key``."""

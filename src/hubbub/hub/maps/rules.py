@@ -8,12 +8,11 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from hubbub.brokers.maps import MapRetention
 from hubbub.channels import Who, seconds
 from hubbub.errors import UsageError
+from hubbub.spelling import ensure_rules
 
-SHARED = frozenset(
-    (
-        "presence", "join_leave", "delta", "tags_filter", "user_limited", "clients_map", "users_map",
-        "may_subscribe", "may_publish", "may_see_presence",
-    )
+SHARED = (
+    "presence", "join_leave", "delta", "tags_filter", "binary", "user_limited", "clients_map", "users_map",
+    "may_subscribe", "may_publish", "may_see_presence",
 )  # fmt: skip
 """The fields of ``Rules`` that mean something for maps."""
 
@@ -51,6 +50,10 @@ class MapRules(NamedTuple):
     """Seconds that a client has for reading page after page."""
     debounce: float = 0.0
     """Seconds between two publications of a key that SDKs keep by themselves."""
+    max_key_length: int = 255
+    """Characters of a key that a client says. The app's own may be longer."""
+    max_entries: int = 10_000
+    """Entries of one channel with which a client may still add another. The app may always. 0: no limit."""
 
     @property
     def streams(self) -> bool:
@@ -81,8 +84,9 @@ def check_map_rules(given: Mapping[str, Any]) -> MapRules:
     """Rules from arguments by name; times may be as ``"5s"``.
 
     Raises:
-        UsageError: one has a value that it cannot have, alone or beside another.
+        UsageError: one is unknown, or has a value that it cannot have, alone or beside another.
     """
+    ensure_rules(given, (*MapRules._fields, *SHARED), "a map channel")
     times = {name: seconds(given[name], name) for name in _TIMES if name in given}
     try:
         rules = _RULES.validate_python({**given, **times})
@@ -110,4 +114,6 @@ def _fault(rules: MapRules, of_stream: list[str]) -> str:
         return "meta_ttl must not be below stream_ttl or key_ttl: offset and epoch outlive what they number"
     if not 1 <= rules.min_page_size <= rules.max_page_size or rules.default_page_size < 1 or rules.max_catch_up < 0:
         return "page sizes must be 1 or more, min_page_size not above max_page_size, and max_catch_up 0 or more"
+    if rules.max_key_length < 1 or rules.max_entries < 0:
+        return "max_key_length must be 1 or more, and max_entries 0 or more"
     return ""

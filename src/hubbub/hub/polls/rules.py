@@ -7,6 +7,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hubbub.channels import seconds
 from hubbub.errors import UsageError
+from hubbub.spelling import ensure_rules
 
 
 class PollRules(NamedTuple):
@@ -29,6 +30,9 @@ class PollRules(NamedTuple):
 SHARED = ("delta", "may_subscribe", "user_limited")
 """The rules of other channels that hold for shared poll channels too."""
 
+_ARGUMENTS = ("secret", "previous_secret", "backend")
+"""What ``hub.poll_channel`` takes besides rules, for who misspells it."""
+
 _RULES: TypeAdapter[PollRules] = TypeAdapter(PollRules, config=ConfigDict(strict=True))
 
 
@@ -38,10 +42,7 @@ def check_poll_rules(given: Mapping[str, Any]) -> PollRules:
     Raises:
         UsageError: one is unknown, or has a value that it cannot have.
     """
-    unknown = set(given) - set(PollRules._fields)
-    if unknown:
-        known = ", ".join((*PollRules._fields, *SHARED))
-        raise UsageError(f"a shared poll channel has no rule {min(unknown)!r}; it has {known}")
+    ensure_rules(given, (*PollRules._fields, *SHARED, *_ARGUMENTS), "a shared poll channel")
     times = {name: seconds(given[name], name) for name in ("every", "timeout") if name in given}
     try:
         rules = _RULES.validate_python({**given, **times})

@@ -71,13 +71,14 @@ class FunctionSource(Source):
     """A function of the app. A sync one runs in a thread and cannot be interrupted: its poll lasts until it returns."""
 
     def __init__(self, handler: Handler, timeout: float) -> None:
-        self._handler = handler
+        self.handler = handler
+        """The function, and what it says of itself."""
         self._timeout = timeout
 
     async def ask(self, channel: str, parameters: Mapping[str, str], wanted: Sequence[TrackedKey]) -> Answer:
         known = {"channel": channel, "items": list(wanted), "keys": [key for key, _ in wanted]}
         async with asyncio.timeout(self._timeout):
-            returned = await self._handler(_NOBODY, path=parameters, known=known)
+            returned = await self.handler(_NOBODY, path=parameters, known=known)
         polled = list(_polled(returned))
         values = [value_of(one.key, encode(one.data), one.version, removed=one.removed) for one in polled]
         return Answer(values, next((one.epoch for one in polled if one.epoch), ""))

@@ -14,15 +14,27 @@ from hubbub.hub.kinds.stream import STREAM
 
 
 class Published:
-    """What was published, as ``Hub.publish`` takes it."""
+    """What was published, as ``Hub`` takes it."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
 
-    async def __call__(
+    async def publish(
         self, channel: str, data: Any, *, tags: Mapping[str, str] | None = None, idempotency_key: str = ""
     ) -> Position:
         self.calls.append((channel, data, tags, idempotency_key))
+        return Position(len(self.calls), "epoch")
+
+    def publish_sync(
+        self,
+        channel: str,
+        data: Any,
+        timeout: float | None = 10.0,
+        *,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str = "",
+    ) -> Position:
+        self.calls.append((channel, data, timeout, tags, idempotency_key))
         return Position(len(self.calls), "epoch")
 
 
@@ -55,6 +67,18 @@ def test_publishing_takes_the_parameters_of_the_name(clock: Clock) -> None:
         assert len(published.calls) == 2
 
     clock.run(scenario())
+
+
+def test_publishing_from_a_thread_takes_the_parameters_of_the_name_too() -> None:
+    channel, _, published = declared()
+    assert channel.publish_sync({"a": 1}, id=7, team="red") == Position(1, "epoch")
+    channel.publish_sync("x", id=7, team="blue", tags={"lang": "en"}, idempotency_key="k1", timeout=None)
+    assert published.calls == [
+        ("game:7:red", {"a": 1}, 10.0, None, ""),
+        ("game:7:blue", "x", None, {"lang": "en"}, "k1"),
+    ]
+    with pytest.raises(UsageError, match="takes id, team; given: none"):
+        channel.publish_sync("x")
 
 
 def test_handlers_get_the_parameters_of_the_name_and_stay_plain_functions(clock: Clock) -> None:

@@ -79,6 +79,29 @@ def test_entries_are_published_read_and_removed_by_the_app() -> None:
         call(use)
 
 
+def test_entries_are_published_from_any_other_thread() -> None:
+    hub = Hub()
+    board = hub.map_channel("board:{name}", mode="persistent")
+    with pytest.raises(UsageError, match="not running"):
+        board.publish_sync("a", 1, name="home")
+    with serve(hub) as client:
+        assert client.portal is not None
+        put = board.publish_sync("a", Card(title="paint"), tags={"t": "1"}, version=2, name="home")
+        assert (put.position.offset, put.suppressed) == (1, "")
+        assert board.publish_sync("a", 1, version=1, name="home").suppressed == "version"
+        assert board.publish_sync("a", 1, only="if_new", name="home").suppressed == "key_exists"
+        board.publish_sync("i", 1, idempotency_key="i", name="home")
+        assert board.publish_sync("i", 2, idempotency_key="i", name="home").suppressed == "idempotency"
+
+        async def read() -> None:
+            entry = (await board.state(name="home"))["a"]
+            assert (entry.data, entry.tags) == ('{"title":"paint","done":false}', {"t": "1"})
+            with pytest.raises(UsageError, match="publish_sync would block the event loop"):
+                board.publish_sync("a", 1, name="home")
+
+        client.portal.call(read)
+
+
 def test_what_is_used_wrongly_is_told() -> None:
     hub = Hub()
     board = hub.map_channel("board:{name}", mode="persistent")
@@ -94,6 +117,22 @@ def test_what_is_used_wrongly_is_told() -> None:
                 await board.state()
             with pytest.raises(UsageError, match="cannot send a object"):
                 await board.publish("a", object(), name="1")
+
+        client.portal.call(use)
+
+
+def test_keys_and_tags_that_no_message_could_hold_are_refused() -> None:
+    hub = Hub()
+    board = hub.map_channel("board:{name}", mode="persistent")
+    with serve(hub) as client:
+        assert client.portal is not None
+
+        async def use() -> None:
+            with pytest.raises(UsageError, match="half a surrogate pair"):
+                await board.publish("\ud800", 1, name="1")
+            with pytest.raises(UsageError, match="half a surrogate pair"):
+                await board.publish("a", 1, tags={"a": "\ud800"}, name="1")
+            assert await board.state(name="1") == {}
 
         client.portal.call(use)
 
@@ -116,14 +155,14 @@ def test_a_map_is_used_on_the_hubs_own_event_loop_while_it_runs() -> None:
         thread = threading.Thread(target=elsewhere)
         thread.start()
         thread.join(10)
-    assert "event loop" in str(raised[0])
+    assert "event loop: publish_sync gets there" in str(raised[0])
 
 
 def test_rules_are_checked_where_they_are_declared() -> None:
     hub = Hub()
     with pytest.raises(UsageError, match="say key_ttl"):
         hub.map_channel("a:{x}")
-    with pytest.raises(UsageError, match="history: Extra inputs are not permitted"):
+    with pytest.raises(UsageError, match="a map channel has no rule 'history'; there are mode,"):
         hub.map_channel("a:{x}", key_ttl=60, history=10)
     with pytest.raises(UsageError, match="may_publish"):
         hub.map_channel("a:{x}", key_ttl=60, may_publish="admins")

@@ -1,13 +1,14 @@
 """One declared shared poll channel, as the app uses it."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from hubbub.auth.signatures import TrackSigner
-from hubbub.channel import DeclaredChannel
 from hubbub.channels import Pattern, check_rules
+from hubbub.declared.base import DeclaredChannel
 from hubbub.errors import UsageError
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.engine import Engine
@@ -16,7 +17,8 @@ from hubbub.hub.kinds.shared_poll import SharedPoll
 from hubbub.hub.polls import BackendSource, FunctionSource
 from hubbub.hub.polls.rules import SHARED, check_poll_rules
 from hubbub.hub.polls.sources import value_of
-from hubbub.protocol.publication import encode
+from hubbub.hub.threads import from_thread
+from hubbub.protocol.publication import NO_TAGS, encode, ensure_encodable
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -86,9 +88,35 @@ class PollChannel(DeclaredChannel):
         It counts if its version is newer than what the hub has. With another epoch than before, all clients start anew.
 
         Raises:
-            UsageError: it is not enabled, the hub is not running, or ``data`` has no JSON form.
+            UsageError: it is not enabled, the hub is not running or runs on another event loop, or ``data`` has no
+                JSON form.
         """
         if not self._kind.rules.publish_enabled:
             raise UsageError(f"nothing is published to {self.pattern!r}: declare it with publish_enabled=True")
-        self._running()
+        if asyncio.get_running_loop() is not self._running().loop:
+            raise UsageError("values are published on the hub's own event loop: publish_sync is safe from anywhere")
+        ensure_encodable(NO_TAGS, key)
         await self._kind.put(self.name(**parameters), value_of(key, encode(data), version), epoch)
+
+    def publish_sync(
+        self,
+        key: str,
+        data: Any,
+        /,
+        *,
+        version: int,
+        epoch: str = "",
+        timeout: float | None = 10.0,
+        **parameters: object,
+    ) -> None:
+        """As ``publish``, from any other thread: a sync route, a worker, a callback.
+
+        Raises:
+            UsageError: as ``publish``; and on the event loop's own thread, which must not block.
+            TimeoutError: the event loop did not get to it in ``timeout`` seconds.
+        """
+
+        async def publish() -> None:
+            await self.publish(key, data, version=version, epoch=epoch, **parameters)
+
+        from_thread(self._running(), publish, timeout)

@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 from tests.hub.polls.backend import Backend
 
 from hubbub import Hub, Polled, SessionInfo, UsageError
+from hubbub.declared import PollChannel
 from hubbub.errors import Forbidden
-from hubbub.poll_channel import PollChannel
 
 SECRET = "a secret of the tests that is long enough"
 
@@ -121,6 +121,25 @@ def test_values_are_published_between_polls() -> None:
         reply = client.post("/api/shared_poll_publish", json=told, headers={"X-API-Key": "key"})
         assert reply.json() == {"result": {}}
         assert publication(viewer.next()) == {"key": "salmon", "data": 101, "version": 2}
+
+
+def test_values_are_published_from_any_other_thread() -> None:
+    hub = Hub(allow_anonymous=True)
+    prices = declare(hub, versioned=True, publish_enabled=True, every="1h")
+    prices.on_poll(lambda keys: [])
+    with TestClient(app_of(hub)) as client, Viewer(client, prices) as viewer:
+        viewer.track("salmon")
+        prices.publish_sync("salmon", {"nok": 100}, version=1, market="oslo")
+        assert publication(viewer.next()) == {"key": "salmon", "data": {"nok": 100}, "version": 1}
+        with pytest.raises(UsageError, match="on the hub's own event loop: publish_sync is safe"):
+            asyncio.run(prices.publish("salmon", 101, version=2, market="oslo"))
+
+        async def on_the_loop() -> None:
+            with pytest.raises(UsageError, match="publish_sync would block the event loop"):
+                prices.publish_sync("salmon", 101, version=2, market="oslo")
+
+        assert client.portal is not None
+        client.portal.call(on_the_loop)
 
 
 def test_a_function_may_decide_who_subscribes() -> None:
@@ -236,3 +255,11 @@ def test_publishing_must_be_enabled_and_the_hub_run() -> None:
         asyncio.run(publish(declare(), version=1))
     with pytest.raises(UsageError, match="the hub is not running"):
         asyncio.run(publish(declare(versioned=True, publish_enabled=True), version=1))
+
+
+def test_a_key_that_no_message_could_hold_is_refused() -> None:
+    hub = Hub()
+    prices = declare(hub, versioned=True, publish_enabled=True)
+    prices.on_poll(lambda keys: {})
+    with TestClient(app_of(hub)), pytest.raises(UsageError, match="half a surrogate pair"):
+        prices.publish_sync("\ud800", 1, version=1, market="oslo")

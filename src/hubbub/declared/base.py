@@ -1,23 +1,14 @@
-"""One declared channel, as the app uses it: handlers by decorators, and typed publishing."""
+"""What declared channels of all types have in common: a pattern, rules, and handlers by decorators."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from hubbub.channels import Rules
 from hubbub.errors import UsageError
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.handlers import Handler
-from hubbub.protocol.position import Position
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
-
-
-class Publish(Protocol):
-    """``Hub.publish``."""
-
-    def __call__(
-        self, channel: str, data: Any, *, tags: Mapping[str, str] | None = None, idempotency_key: str = ""
-    ) -> Awaitable[Position]: ...
 
 
 class DeclaredChannel:
@@ -57,29 +48,3 @@ class DeclaredChannel:
         if before is not None:
             raise UsageError(f"channel {self.pattern!r} has such a function already")
         return Handler(function, path=self._declaration.pattern.parameters, known=("channel", *known), message=True)
-
-
-class Channel(DeclaredChannel):
-    """The channels of one pattern, such as ``chat:{room}``: what ``hub.channel`` returns."""
-
-    def __init__(self, declaration: Declaration, publish: Publish) -> None:
-        super().__init__(declaration)
-        self._publish = publish
-
-    async def publish(
-        self, data: Any, *, tags: Mapping[str, str] | None = None, idempotency_key: str = "", **parameters: object
-    ) -> Position:
-        """As ``Hub.publish``, to the channel with these parameters.
-
-        Raises:
-            UsageError: as ``Hub.publish`` and ``name``.
-        """
-        return await self._publish(self.name(**parameters), data, tags=tags, idempotency_key=idempotency_key)
-
-    def on_publish(self, function: HandlerT) -> HandlerT:
-        """Decorates the function that gets what a client publishes, validated by its annotation.
-
-        What it returns is published instead; None publishes what came. An error that it raises is the answer.
-        """
-        self._declaration.on_publish = self._handler(function, self._declaration.on_publish)
-        return function

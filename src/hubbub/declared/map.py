@@ -6,15 +6,16 @@ from typing import Any
 
 from hubbub.brokers.base import Guard
 from hubbub.brokers.maps import Only, Outcome
-from hubbub.channel import DeclaredChannel, HandlerT
 from hubbub.channels import Pattern, check_rules
+from hubbub.declared.base import DeclaredChannel, HandlerT
 from hubbub.errors import UsageError
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.engine import Engine
 from hubbub.hub.kinds.maps import MAPS
 from hubbub.hub.maps.atlas import Atlas
 from hubbub.hub.maps.rules import SHARED, check_map_rules
-from hubbub.protocol.publication import NO_TAGS, Publication, encode
+from hubbub.hub.threads import from_thread
+from hubbub.protocol.publication import NO_TAGS, Publication, encode, ensure_encodable
 
 
 class MapChannel(DeclaredChannel):
@@ -63,12 +64,40 @@ class MapChannel(DeclaredChannel):
 
         Raises:
             UsageError: ``key`` is empty, the parameters do not fit the pattern, the hub is not running or runs on
-                another event loop, or ``data`` has no JSON form.
+                another event loop, ``data`` has no JSON form, or ``key`` or a tag no UTF-8 form.
         """
         if not key:
             raise UsageError("an entry of a map needs a key that is not empty")
+        ensure_encodable(tags or NO_TAGS, key)
         entry = Publication(encode(data), key=key, tags=tags or NO_TAGS)
         return await self._atlas.put(self.name(**parameters), entry, Guard(idempotency_key, version), only)
+
+    def publish_sync(
+        self,
+        key: str,
+        data: Any,
+        /,
+        *,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str = "",
+        version: int = 0,
+        only: Only = "",
+        timeout: float | None = 10.0,
+        **parameters: object,
+    ) -> Outcome:
+        """As ``publish``, from any other thread: a sync route, a worker, a callback.
+
+        Raises:
+            UsageError: as ``publish``; and on the event loop's own thread, which must not block.
+            TimeoutError: the event loop did not get to it in ``timeout`` seconds.
+        """
+
+        async def publish() -> Outcome:
+            return await self.publish(
+                key, data, tags=tags, idempotency_key=idempotency_key, version=version, only=only, **parameters
+            )
+
+        return from_thread(self._running(), publish, timeout)
 
     async def remove(self, key: str, /, *, idempotency_key: str = "", **parameters: object) -> Outcome:
         """Removes the entry of ``key``, and tells the subscribers.
@@ -110,5 +139,8 @@ class MapChannel(DeclaredChannel):
     def _atlas(self) -> Atlas:
         engine = self._running()
         if asyncio.get_running_loop() is not engine.loop:
-            raise UsageError("maps are used on the hub's own event loop: asyncio.run_coroutine_threadsafe gets there")
+            raise UsageError(
+                "maps are used on the hub's own event loop: publish_sync gets there from any thread, and with "
+                "the rest asyncio.run_coroutine_threadsafe"
+            )
         return engine.atlas
