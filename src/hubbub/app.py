@@ -346,7 +346,9 @@ class Hub:
         return self._engine
 
     async def subscribe(self, user: str, channel: str, grant: Grant | None = None) -> None:
-        """Subscribes all sessions of ``user`` to ``channel``; their clients are told.
+        """Subscribes all sessions of ``user`` that are connected now to ``channel``; their clients are told.
+
+        What a client is to be in from its connect on belongs into its ``Identity`` or its token.
 
         Raises:
             UsageError: the hub is not running.
@@ -355,7 +357,10 @@ class Hub:
         await self._running().sessions.subscribe(user, channel, (grant or Grant()).encoded())
 
     async def unsubscribe(self, user: str, channel: str = "") -> None:
-        """Takes all sessions of ``user`` from ``channel``, or from all channels; their clients are told."""
+        """Takes all sessions of ``user`` from ``channel``, or from all channels; their clients are told.
+
+        A subscription that is on its way there is refused (103).
+        """
         self._running().sessions.unsubscribe(user, channel)
 
     async def disconnect(self, user: str, code: int = ForceDisconnect.code, reason: str = "") -> None:

@@ -67,7 +67,9 @@ class Rules(NamedTuple):
     may_read_history: Who = "nobody"
 
 
-_TAKEN = frozenset(("self", "data", "key", "tags", "idempotency_key", "version", "only", "epoch"))
+_TAKEN = frozenset(
+    ("self", "data", "key", "tags", "idempotency_key", "version", "only", "epoch", "timeout", "expire_in")
+)
 """Names that parameters of a pattern would share with arguments of ``publish`` and others."""
 
 _RULES: TypeAdapter[Rules] = TypeAdapter(Rules, config=ConfigDict(strict=True))

@@ -85,6 +85,80 @@ def test_a_handler_may_make_room_for_whom_it_admits(clock: Clock) -> None:
     clock.run(scenario())
 
 
+def test_a_handler_makes_room_in_other_tasks_too(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+
+        async def remove() -> None:
+            stage.engine.sessions.unsubscribe("anna")
+
+        async def one_at_a_time() -> None:
+            await asyncio.gather(remove(), remove())
+
+        stage.channel("room", on_subscribe=one_at_a_time)
+        await stage.subscribed("room", "anna")
+
+    clock.run(scenario())
+
+
+def test_what_a_method_removes_while_it_is_prepared_is_removed(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(broker=SlowBroker())
+        stage.channel("room", presence=True)
+
+        async def remove() -> None:
+            stage.engine.sessions.unsubscribe("anna", "room")
+
+        stage.method("remove", remove)
+        guest = await stage.enter("anna")
+        task = asyncio.create_task(guest.session.subscribe("room", Grant()))
+        await asyncio.sleep(0.5)
+        assert "rpc" in await guest.ask(rpc={"method": "remove"})
+        await task
+        assert guest.session.subscriptions == {}
+        await nothing_is_left(stage)
+
+    clock.run(scenario())
+
+
+def test_a_handler_removes_from_another_channel_of_the_same_connect(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+
+        async def decide() -> None:
+            stage.engine.sessions.unsubscribe("anna", "a")
+
+        stage.channel("a", presence=True)
+        stage.channel("b", on_subscribe=decide)
+        guest = stage.arrive()
+        reply = await guest.ask(connect={"token": "anna", "subs": {"a": {}, "b": {}}})
+        assert set(reply["connect"]["subs"]) == {"b"}
+        await nothing_is_left(stage, "a")
+
+    clock.run(scenario())
+
+
+def test_many_at_once_do_not_get_past_the_limit(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(broker=SlowBroker(), max_channels_per_session=3, session_pong_timeout=1000)
+        stage.channel("{room}", presence=True)
+        guest, other = await stage.enter("anna"), await stage.enter("bert")
+        at_once = [guest.session.subscribe(str(number), Grant()) for number in range(6)]
+        at_once += [other.session.subscribe(name, Grant()) for name in "abc"]
+        tasks = [asyncio.create_task(one) for one in at_once]
+        await asyncio.sleep(0.5)
+        number = other.begin(subscribe={"channel": "x"})
+        await asyncio.gather(*tasks)
+        assert guest.closed is not None
+        assert guest.closed[0] == ChannelLimit.code
+        assert (await answer_to(other, number))["error"]["code"] == 106
+        assert set(other.session.subscriptions) == set("abc")
+        for channel in map(str, range(6)):
+            await nothing_is_left(stage, channel)
+
+    clock.run(scenario())
+
+
 def test_the_app_and_the_client_come_one_after_the_other(clock: Clock) -> None:
     async def scenario() -> None:
         stage = await SessionStage.open(broker=SlowBroker())
@@ -281,6 +355,7 @@ def test_a_connect_that_cannot_be_told_leaves_nothing(clock: Clock, monkeypatch:
         broken(monkeypatch, "connect")
         guest = stage.arrive()
         assert (await guest.ask(connect={"token": "anna"}))["error"]["code"] == 100
+        assert stage.engine.sessions.of_user("anna") == (), "it counts no more"
         await nothing_is_left(stage)
         assert guest.closed is not None, "it did not go"
         assert stage.engine.sessions.of_user("anna") == ()

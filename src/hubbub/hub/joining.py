@@ -63,7 +63,7 @@ async def at_connect(
     entries: dict[str, Entry] = {}
     try:
         for channel, grant in wanted.items():
-            entry = await _enter(session, channel, grant, request.subs.get(channel))
+            entry = await _enter(session, channel, grant, request.subs.get(channel), attempt)
             if entry is not None:
                 entries[channel] = entry
             if len(entries) > most:
@@ -76,7 +76,7 @@ async def at_connect(
 
 
 async def _enter(
-    session: "Session", channel: str, grant: Grant | None, asked: SubscribeRequest | None = None
+    session: "Session", channel: str, grant: Grant | None, asked: SubscribeRequest | None, attempt: Attempt
 ) -> Entry | None:
     """Prepares one subscription; without a grant, if a client could have it, and else there is none.
 
@@ -93,6 +93,7 @@ async def _enter(
         declaration, parameters = registry.find(channel)
         check_name(channel, settings.max_channel_length)
         if grant is None:
+            attempt.deciding = channel
             grant = await declaration.admit(session, parameters, request)
     except UnknownChannel:
         if grant is None:
@@ -102,6 +103,8 @@ async def _enter(
         if grant is None:
             return None
         raise
+    finally:
+        attempt.deciding = ""
     data = session.data(grant.data)
     entry = await declaration.kind.prepare(session, declaration, request, grant)
     entry.result.data = data
@@ -130,7 +133,9 @@ async def subscribe(session: "Session", number: int, request: SubscribeRequest) 
     _ensure_may_join(session, channel)
     declaration, parameters = engine.registry.find(channel)
     with engine.turns.attempt(session) as attempt:
+        attempt.deciding = channel
         grant = await declaration.kind.admit(session, declaration, parameters, request)
+        attempt.deciding = ""
         if grant.expire_at and grant.expire_at <= engine.wall():
             raise Expired
         data = session.data(grant.data)
@@ -141,6 +146,9 @@ async def subscribe(session: "Session", number: int, request: SubscribeRequest) 
             entry.abandon()
             declaration.kind.withdraw(session, channel)
             raise Forbidden
+        if len(session.subscriptions) >= engine.settings.max_channels_per_session:  # others came meanwhile
+            entry.abandon()
+            raise LimitExceeded
         result = entry.result
         if grant.data is not None:
             result.data = data
@@ -182,7 +190,7 @@ async def subscribe_by_server(session: "Session", channel: str, grant: Grant, si
         asked = SubscribeRequest(recover=True, offset=since.offset, epoch=since.epoch)
     with engine.turns.attempt(session) as attempt:
         await attempt.hold(channel)
-        if not session.alive:
+        if attempt.revoked(channel) or not session.alive:
             return
         subscription = session.subscriptions.get(channel)
         if subscription is not None:
@@ -192,11 +200,14 @@ async def subscribe_by_server(session: "Session", channel: str, grant: Grant, si
             return
         if len(session.subscriptions) >= engine.settings.max_channels_per_session:
             raise ChannelLimit
-        entry = await _enter(session, channel, grant, asked)
+        entry = await _enter(session, channel, grant, asked, attempt)
         assert entry is not None
         if attempt.revoked(channel) or not session.alive:
             entry.abandon()
             return
+        if len(session.subscriptions) >= engine.settings.max_channels_per_session:  # others came meanwhile
+            entry.abandon()
+            raise ChannelLimit
         try:
             behind = commit(session, channel, entry, Subscription.SERVER_SIDE)
             result = entry.result

@@ -366,6 +366,7 @@ class Session:
             self._inbox = []
             self._state = State.REFUSED
             engine = self.engine
+            engine.sessions.forget(self)
             engine.alarms.set(self, engine.loop.time() + min(_REFUSED_FOR, engine.settings.stale_timeout))
 
     def answer(self, number: int, method: str, result: Result) -> None:
@@ -478,13 +479,9 @@ class Session:
             self.push(Push(channel=channel, unsubscribe=Unsubscribe(code, reason)))
 
     def remove(self, channel: str = "") -> None:
-        """Ends a subscription, or all of them, by the will of the server: those too that are on their way.
-
-        Not those on whose way the app decides just now: there, it is for a handler to make room for what it admits.
-        """
+        """Ends a subscription, or all of them, by the will of the server: those too that are on their way."""
         engine = self.engine
-        if self._worker is None or self._worker is not asyncio.current_task():
-            engine.turns.revoke(self, channel)
+        engine.turns.revoke(self, channel)
         for kind in engine.registry.kinds:
             kind.withdraw(self, channel)
         for name in (channel,) if channel else tuple(self.subscriptions):

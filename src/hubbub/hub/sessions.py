@@ -49,9 +49,17 @@ class Sessions:
             self._of_secret[session.secret] = session
 
     def know(self, session: "Session") -> None:
-        """Counts a session among those of its user: what the server does to them happens to it too."""
+        """Counts a session among those of its user: it can be disconnected, refreshed and removed from channels."""
         if session.user:
             self._of_user.setdefault(session.user, {})[session] = None
+
+    def forget(self, session: "Session") -> None:
+        """Does not count a session among those of its user any more."""
+        others = self._of_user.get(session.user)
+        if others is not None:
+            others.pop(session, None)
+            if not others:
+                del self._of_user[session.user]
 
     def admit(self, session: "Session", *, pinged: bool) -> None:
         """Counts a session in that has connected, and pings it from now on if it is to be."""
@@ -64,11 +72,7 @@ class Sessions:
         self._all.discard(session)
         self._heartbeat.discard(session)
         self._connected.pop(session.id, None)
-        others = self._of_user.get(session.user)
-        if others is not None:
-            others.pop(session, None)
-            if not others:
-                del self._of_user[session.user]
+        self.forget(session)
         if session.secret:
             self._of_secret.pop(session.secret, None)
         self._engine.admission.leave(address)

@@ -9,6 +9,7 @@ nothing, wherever they are.
 
 import asyncio
 from collections.abc import Coroutine
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -21,9 +22,12 @@ Place = tuple["Session", str]
 class Attempt:
     """A session that is on its way into a channel or, with its connect, into some. It ends with its ``with``."""
 
-    __slots__ = ("_held", "_removed", "_session", "_turns")
+    __slots__ = ("_held", "_removed", "_session", "_token", "_turns", "deciding")
 
     def __init__(self, turns: "Turns", session: "Session") -> None:
+        self.deciding = ""
+        """The channel that the app decides on just now: what it does meanwhile is not meant against it."""
+        self._token: Token[Attempt | None] | None = None
         self._turns = turns
         self._session = session
         self._removed: set[str] = set()
@@ -31,15 +35,20 @@ class Attempt:
 
     def __enter__(self) -> Self:
         self._turns.attempts.setdefault(self._session, []).append(self)
+        self._token = _OWN.set(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        assert self._token is not None
+        _OWN.reset(self._token)
         attempts = self._turns.attempts[self._session]
         attempts.remove(self)
         if not attempts:
             del self._turns.attempts[self._session]
         if self._held is not None:
             self._turns.release(*self._held)
+            self._held = None
+        del self._session  # timers that were begun meanwhile keep the context, and so this object
 
     async def hold(self, channel: str) -> None:
         """Waits until a channel is done with what was before. Up to the end, nothing else is done there."""
@@ -53,6 +62,10 @@ class Attempt:
     def revoked(self, channel: str) -> bool:
         """Whether the session has been removed from a channel meanwhile."""
         return channel in self._removed or "" in self._removed
+
+
+_OWN: ContextVar[Attempt | None] = ContextVar("own", default=None)
+"""The attempt on whose way the running code is."""
 
 
 class Turns:
@@ -74,8 +87,14 @@ class Turns:
         return Attempt(self, session)
 
     def revoke(self, session: "Session", channel: str) -> None:
-        """Makes a session's attempts at a channel come to nothing; without a name, those at any."""
+        """Makes a session's attempts at a channel come to nothing; without a name, those at any.
+
+        Not that on which the caller is asked to decide: a handler may make room for what it admits.
+        """
+        own = _OWN.get()
         for attempt in self.attempts.get(session, ()):
+            if attempt is own and own.deciding and channel in ("", own.deciding):
+                continue
             attempt.revoke(channel)
 
     async def take(self, place: Place) -> asyncio.Future[None]:
