@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -150,7 +151,8 @@ def _write(results: Results, output: Path) -> None:
     from benchmarks.report import markdown
 
     results.save(output / "results.json")
-    (output / "results.md").write_text(markdown(results))
+    method = Path(os.path.relpath(HERE / "README.md", output)).as_posix()
+    (output / "results.md").write_text(markdown(results, method))
     draw(results, output / "results.png")
 
 

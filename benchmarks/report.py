@@ -13,11 +13,12 @@ GENERATOR_BOUND = 0.95  # share of its core from which on the generator may be w
 STALLED = 0.5  # share of messages that never came from which on a latency is only a lower bound
 
 
-def markdown(results: Results) -> str:
+def markdown(results: Results, method: str) -> str:
+    """The page of a run; ``method`` is the address of the page that says how it is done."""
     measured = [scenario for scenario in SCENARIOS if scenario.key in results.cells]
     parts = [
         "# Benchmark results",
-        f"{results.date}, `{results.command}`. How it is done: [benchmarks/README.md](../README.md).",
+        f"{results.date}, `{results.command}`. How it is done: [benchmarks/README.md]({method}).",
         "![The same figures as a plot](results.png)",
         "## At a glance",
         "Medians. K and M are thousands and millions; every server has one core.",
