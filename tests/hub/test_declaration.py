@@ -171,14 +171,12 @@ def test_a_name_that_is_for_others_is_closed_altogether(clock: Clock) -> None:
         stage = await SessionStage.open()
         stage.channel("dialog{users}", user_limited=True, presence=True, history=1, **everyone)
         stage.channel("own#{user}", personal=True, presence=True, history=1, **everyone)
-        stage.channel("chat", presence=True, history=1, **everyone)
         anna, bert = await stage.enter("anna"), await stage.enter("bert")
         for channel in ("dialog#anna", "own#anna"):
             for method in ("publish", "presence", "presence_stats", "history"):
                 request = {method: {"channel": channel, **({"data": 1} if method == "publish" else {})}}
                 assert method in await anna.ask(**request)
                 assert (await bert.ask(**request))["error"]["code"] == 103
-                assert (await anna.ask(**{method: {**request[method], "channel": "$chat"}}))["error"]["code"] == 103
             assert "subscribe" in await bert.ask(subscribe={"channel": channel, "token": "good"})
             assert "history" in await bert.ask(history={"channel": channel}), "who is in it, by a token, is meant"
 

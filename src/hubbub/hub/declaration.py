@@ -86,16 +86,13 @@ class Declaration:
         raise Forbidden
 
     def ensure_meant_for(self, session: "Session", channel: str) -> None:
-        """Refuses who is neither in a channel nor one of the users that its name is for. Private names are for none.
+        """Refuses who is neither in a channel nor one of the users that its name is for.
 
         Raises:
             Forbidden: that.
         """
-        if channel in session.subscriptions:
-            return
-        if channel.startswith(PRIVATE_PREFIX):
-            raise Forbidden
-        self._is_meant_for(session.user, channel)
+        if channel not in session.subscriptions:
+            self._is_meant_for(session.user, channel)
 
     def _is_meant_for(self, user: str, channel: str) -> bool:
         """Whether a name is for this user among few; False if it is for anybody.
