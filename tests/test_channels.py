@@ -148,7 +148,10 @@ def test_rules_are_what_was_given() -> None:
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({"histroy": 1}, "^there is no rule 'histroy'; there are history, ttl, meta_ttl, recovery,"),
+        (
+            {"histroy": 1},
+            "^a channel has no rule 'histroy'; did you mean 'history'. there are history, ttl, meta_ttl, recovery,",
+        ),
         ({"history": -1}, "history is -1; it must be 0 or more"),
         ({"history": "10"}, "history: Input should be a valid integer, not '10'"),
         ({"presence": 1}, "presence: Input should be a valid boolean, not 1"),

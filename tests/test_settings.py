@@ -50,6 +50,7 @@ def test_settings_do_not_change() -> None:
 
 WRONG: list[tuple[str, Any]] = [
     ("max_message_size", "0"),
+    ("max_channel_length", "2000"),
     ("max_message_size", "64k"),
     ("message_rate", "-1"),
     ("message_rate", "nan"),

@@ -15,7 +15,7 @@ from hubbub.auth.base import Auth, Grant
 from hubbub.auth.signatures import TrackSigner
 from hubbub.brokers.base import NO_GUARD, Broker, Guard, History
 from hubbub.brokers.memory import MemoryBroker
-from hubbub.channels import Offer, Pattern, Rules, Who, check_rules, seconds
+from hubbub.channels import Offer, Pattern, Who, check_rules, seconds
 from hubbub.connecting import Connecting
 from hubbub.declared import Channel, MapChannel, PollChannel
 from hubbub.errors import ForceDisconnect, UsageError, custom_end
@@ -31,7 +31,6 @@ from hubbub.logs import redact_server_logs
 from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Member, Publication
 from hubbub.settings import Settings
-from hubbub.spelling import ensure_rules
 from hubbub.stopping import on_stop_signal
 from hubbub.transports.asgi import ServerDoor
 from hubbub.transports.router import sessions_router
@@ -208,7 +207,6 @@ class Hub:
             "join_leave": join_leave,
             **rules,
         }
-        ensure_rules(given, Rules._fields, "a channel")
         declaration = Declaration(Pattern(pattern), check_rules(given), STREAM)
         self._registry.catalogue.add(declaration)
         return Channel(declaration, self)

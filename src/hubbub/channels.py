@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hubbub.errors import InvalidRequest, UnknownChannel, UsageError
+from hubbub.spelling import ensure_rules
 
 Who = Literal["nobody", "subscribers", "users", "everyone"]
 """Who may do something without a token or a handler that says so: sessions that are in the channel, sessions
@@ -18,7 +19,7 @@ PRIVATE_PREFIX = "$"
 USER_BOUNDARY = "#"
 USER_SEPARATOR = ","
 _LONGEST = 1024
-"""Characters of a name that is looked for."""
+"""Characters of a name that is looked for: what ``max_channel_length`` may be."""
 DEFAULT_META_TTL = 30 * 24 * 3600.0
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -81,9 +82,7 @@ def check_rules(given: Mapping[str, Any]) -> Rules:
     Raises:
         UsageError: one is unknown, or has a value that it cannot have.
     """
-    unknown = set(given) - set(Rules._fields)
-    if unknown:
-        raise UsageError(f"there is no rule {min(unknown)!r}; there are {', '.join(Rules._fields)}")
+    ensure_rules(given, Rules._fields, "a channel")
     try:
         rules = _RULES.validate_python(dict(given))
     except ValidationError as error:

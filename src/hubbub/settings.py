@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     """Whether sessions may connect without a token, as nobody in particular. An `on_connect` decides instead."""
     max_channels_per_session: int = Field(default=128, ge=1)
     """Channels that one session is in. More: error 106, or 3505 where the server subscribes."""
-    max_channel_length: int = Field(default=255, ge=1)
+    max_channel_length: int = Field(default=255, ge=1, le=1024)
     """Bytes of a channel's name. Longer: error 107."""
     max_connections_per_user: int = Field(default=0, ge=0)
     """Live sessions of one user. 0: no limit. More: refused (3504)."""

@@ -1,8 +1,11 @@
 """`hubbub connect`: a WebSocket in the terminal."""
 
+import asyncio
+import io
 import json
 import signal
 import socket
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 from tests.cli.processes import Process, run
 
 from hubbub import UsageError
-from hubbub.cli.connect import open_url
+from hubbub.cli.connect import _read_lines, open_url
 
 
 @pytest.mark.parametrize(
@@ -144,6 +147,31 @@ def test_a_goodbye_in_the_middle_of_what_is_sent_is_shown_and_not_a_fault(echo: 
     code, lines = connect(echo, tmp_path, "".join(f"message {number}\n" for number in range(5000)))
     assert lines[-1] == "closed: 1008 more than 100 messages a second"
     assert code == 1
+
+
+def test_what_is_typed_after_the_end_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    monkeypatch.setattr("sys.stdin", io.StringIO("one\ntwo\n"))
+    _read_lines(loop, asyncio.Queue(), threading.Semaphore(2))
+    assert sys.stdin.readline() == "two\n", "the rest is left alone"
+
+
+def test_lines_are_read_only_a_little_ahead_of_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def read() -> tuple[list[str | None], str]:
+        lines: asyncio.Queue[str | None] = asyncio.Queue()
+        ahead = threading.Semaphore(3)
+        typed = io.StringIO("".join(f"{number}\n" for number in range(9)))
+        monkeypatch.setattr("sys.stdin", typed)
+        reading = asyncio.create_task(asyncio.to_thread(_read_lines, asyncio.get_running_loop(), lines, ahead))
+        first = [await lines.get() for _ in range(3)]
+        await asyncio.sleep(0.1)
+        assert lines.empty()
+        ahead.release(7)
+        await reading
+        return first, "".join(str(lines.get_nowait()) for _ in range(lines.qsize()))
+
+    assert asyncio.run(read()) == (["0", "1", "2"], "345678None")
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from hubbub.hub.engine import Engine
 from hubbub.hub.handlers import Handler
 from hubbub.hub.kinds.base import Kind
 from hubbub.hub.kinds.stream import STREAM
+from hubbub.hub.link import Link
 from hubbub.hub.registry import Registry
-from hubbub.hub.session import Link, Session
+from hubbub.hub.session import Session
 from hubbub.protocol.codecs import JSON, PROTOBUF, UNIDIRECTIONAL
 from hubbub.protocol.publication import Presence
 

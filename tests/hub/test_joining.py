@@ -172,3 +172,14 @@ def test_a_new_identity_is_for_the_same_channels_or_for_others(clock: Clock) -> 
         assert changed(session, Identity("anna"))
 
     clock.run(scenario())
+
+
+def test_a_user_whose_name_is_too_long_for_the_setting_connects_without_a_channel(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(max_channel_length=5)
+        stage.channel("#{user}", personal=True)
+        for user, channels in (("anna", {"#anna"}), ("annabel", set())):
+            reply = await stage.arrive().ask(connect={"token": user})
+            assert set(reply["connect"].get("subs", ())) == channels
+
+    clock.run(scenario())

@@ -86,11 +86,11 @@ def test_a_connection_is_kept_only_where_a_function_looks_at_it() -> None:
 
 def test_users_have_the_channels_that_are_personal() -> None:
     registry = Registry()
-    assert registry.personal_channels("42") == []
+    assert registry.personal_channels("42", 255) == []
     declare(registry, "#{user}", personal=True)
     declare(registry, "chat:{room}")
     declare(registry, "inbox:{who:path}", personal=True)
-    assert registry.personal_channels("42") == ["#42", "inbox:42"]
+    assert registry.personal_channels("42", 255) == ["#42", "inbox:42"]
 
 
 @pytest.mark.parametrize("pattern", ["news", "{user}:{device}"])
@@ -105,6 +105,7 @@ def test_a_user_whose_name_fits_into_no_channel_has_none_and_the_log_says_so(
 ) -> None:
     registry = Registry()
     registry.catalogue.add(Declaration(Pattern("#{user}"), Rules(personal=True), STREAM))
-    assert registry.personal_channels(user) == []
+    assert registry.personal_channels(user, 255) == []
     assert "does not fit" in caplog.text
-    assert registry.personal_channels("anna") == ["#anna"]
+    assert registry.personal_channels("anna", 4) == []
+    assert registry.personal_channels("anna", 5) == ["#anna"]

@@ -205,7 +205,8 @@ async def judge_rest(engine: Engine, sessions: list["weakref.ref[Any]"]) -> None
     assert engine.fanout.channels() == {"room": 1}
     assert engine.admission._total == 1
     assert not engine._chores
-    assert engine.turns.idle
+    assert not engine.turns.attempts
+    assert not engine.turns._last
     for channel in ("room", "door:a"):
         assert set(await engine.members(channel)) <= {neighbour.id}
     assert engine.policy.backlog.total == 0

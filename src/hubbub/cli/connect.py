@@ -20,6 +20,8 @@ from hubbub.errors import UsageError
 _QUIET_CODES = (1000, 1001, 1005)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+_LINES_AHEAD = 1000
+"""How many lines are read before they are sent: a file or a pipe waits for a server that is slow."""
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 """What a peer must not get through to the terminal: escape sequences move the cursor, and set its title."""
 
@@ -101,10 +103,11 @@ class Session:
     async def _send(self, websocket: ClientConnection) -> None:
         """Sends lines until there are no more, then closes."""
         lines: asyncio.Queue[str | None] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
+        ahead = threading.Semaphore(_LINES_AHEAD)
         # A daemon thread: a read of the terminal cannot be cancelled, and must not hold up the exit.
-        threading.Thread(target=_read_lines, args=(loop, lines), daemon=True).start()
+        threading.Thread(target=_read_lines, args=(asyncio.get_running_loop(), lines, ahead), daemon=True).start()
         while (line := await lines.get()) is not None:
+            ahead.release()
             try:
                 line.encode()
             except UnicodeEncodeError:
@@ -153,10 +156,18 @@ class Session:
         return name.strip(), value.strip()
 
 
-def _read_lines(loop: asyncio.AbstractEventLoop, lines: "asyncio.Queue[str | None]") -> None:
+def _read_lines(
+    loop: asyncio.AbstractEventLoop, lines: "asyncio.Queue[str | None]", ahead: threading.Semaphore
+) -> None:
+    """Puts what is typed into the queue, then None; ends early when the conversation does."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         # As it is already in the C locale: a line that is not UTF-8 is one line, not the end of all.
         sys.stdin.reconfigure(errors="surrogateescape")
-    for line in sys.stdin:
-        loop.call_soon_threadsafe(lines.put_nowait, line.rstrip("\n"))
-    loop.call_soon_threadsafe(lines.put_nowait, None)
+    try:
+        for line in sys.stdin:
+            ahead.acquire()
+            loop.call_soon_threadsafe(lines.put_nowait, line.rstrip("\n"))
+        loop.call_soon_threadsafe(lines.put_nowait, None)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise

@@ -53,7 +53,9 @@ async def at_connect(
     most = engine.settings.max_channels_per_session
     if len(request.subs) > most:
         raise ChannelLimit
-    personal = engine.registry.personal_channels(session.user) if session.user else ()
+    personal = (
+        engine.registry.personal_channels(session.user, engine.settings.max_channel_length) if session.user else ()
+    )
     wanted: dict[str, Grant | None] = {
         **dict.fromkeys(request.subs),
         **dict.fromkeys(personal, Grant()),
@@ -130,7 +132,10 @@ async def subscribe(session: "Session", number: int, request: SubscribeRequest) 
     if request.delta not in ("", FOSSIL):
         raise BadRequest
     check_name(channel, engine.settings.max_channel_length)
-    _ensure_may_join(session, channel)
+    if channel in session.subscriptions:
+        raise AlreadySubscribed
+    if _is_full(session):
+        raise LimitExceeded
     declaration, parameters = engine.registry.find(channel)
     with engine.turns.attempt(session) as attempt:
         attempt.deciding = channel
@@ -140,15 +145,13 @@ async def subscribe(session: "Session", number: int, request: SubscribeRequest) 
             raise Expired
         data = session.data(grant.data)
         await attempt.hold(channel)
-        _ensure_may_join(session, channel)  # once more: the app may have subscribed it meanwhile
+        if channel in session.subscriptions:  # the app has subscribed it meanwhile
+            raise AlreadySubscribed
         entry = await declaration.kind.prepare(session, declaration, request, grant)
-        if attempt.revoked(channel) or not session.alive:
+        if attempt.revoked(channel) or not session.alive or _is_full(session):  # others may have come meanwhile
             entry.abandon()
             declaration.kind.withdraw(session, channel)
-            raise Forbidden
-        if len(session.subscriptions) >= engine.settings.max_channels_per_session:  # others came meanwhile
-            entry.abandon()
-            raise LimitExceeded
+            raise LimitExceeded if _is_full(session) else Forbidden
         result = entry.result
         if grant.data is not None:
             result.data = data
@@ -167,11 +170,9 @@ async def subscribe(session: "Session", number: int, request: SubscribeRequest) 
         announce(session, channel)
 
 
-def _ensure_may_join(session: "Session", channel: str) -> None:
-    if channel in session.subscriptions:
-        raise AlreadySubscribed
-    if len(session.subscriptions) >= session.engine.settings.max_channels_per_session:
-        raise LimitExceeded
+def _is_full(session: "Session") -> bool:
+    """Whether a session is in as many channels as it may."""
+    return len(session.subscriptions) >= session.engine.settings.max_channels_per_session
 
 
 # By the will of the app
@@ -198,14 +199,12 @@ async def subscribe_by_server(session: "Session", channel: str, grant: Grant, si
                 subscription.renew(grant)
                 session.set_alarm()
             return
-        if len(session.subscriptions) >= engine.settings.max_channels_per_session:
-            raise ChannelLimit
         entry = await _enter(session, channel, grant, asked, attempt)
         assert entry is not None
         if attempt.revoked(channel) or not session.alive:
             entry.abandon()
             return
-        if len(session.subscriptions) >= engine.settings.max_channels_per_session:  # others came meanwhile
+        if _is_full(session):
             entry.abandon()
             raise ChannelLimit
         try:

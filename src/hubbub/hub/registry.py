@@ -13,9 +13,6 @@ from hubbub.hub.kinds.base import Kind
 
 _log = logging.getLogger("hubbub")
 
-_LONGEST = 255
-"""Characters of a personal channel's name, as clients may expect it."""
-
 
 class Registry:
     """Channels, RPC methods and how to know who connects."""
@@ -92,10 +89,11 @@ class Registry:
             raise InvalidRequest
         return found
 
-    def personal_channels(self, user: str) -> list[str]:
+    def personal_channels(self, user: str, longest: int) -> list[str]:
         """The channels that a user is in from its connect on.
 
-        A user whose name does not fit into a channel's has none; it connects without, and the log says so.
+        A user whose name does not fit into a channel's, which has ``longest`` characters at most, has none; it
+        connects without, and the log says so.
         """
         channels = []
         for declaration in self.catalogue:
@@ -105,7 +103,7 @@ class Registry:
                     channel = pattern.name({pattern.parameters[0]: user})
                 except UsageError:
                     channel = ""
-                if channel.isascii() and 0 < len(channel) <= _LONGEST:
+                if channel.isascii() and 0 < len(channel) <= longest:
                     channels.append(channel)
                 else:
                     _log.warning("the user %.80r has no channel %s: its name does not fit there", user, pattern.text)

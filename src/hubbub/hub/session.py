@@ -19,7 +19,7 @@ import math
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
 
@@ -35,22 +35,13 @@ from hubbub.errors import (
     Goodbye,
     InsufficientState,
     InternalError,
-    InvalidRequest,
     InvalidToken,
     NoPong,
-    RateExceeded,
-    Restarting,
     ServerError,
-    SessionEnd,
-    SessionForbidden,
     SessionRateExceeded,
     Shutdown,
-    Slow,
-    SlowSession,
     Stale,
     SubscriptionExpired,
-    TokenExpired,
-    TooManyRequests,
 )
 from hubbub.hub import joining
 from hubbub.hub.answers import ANSWERS
@@ -58,6 +49,7 @@ from hubbub.hub.dependencies import ConnectionScope, SessionInfo
 from hubbub.hub.encodings import frame
 from hubbub.hub.handlers import Handler
 from hubbub.hub.limits import RateLimit
+from hubbub.hub.link import Link, end_for_want_of_answers, in_words_of_sessions
 from hubbub.hub.subscription import Subscription
 from hubbub.hub.transport import Framing, Transport
 from hubbub.protocol import commands
@@ -99,37 +91,6 @@ class State(enum.Enum):
     CONNECTED = enum.auto()
     REFUSED = enum.auto()
     ENDED = enum.auto()
-
-
-class Link(NamedTuple):
-    """A way to connect: one object for all sessions that come by it."""
-
-    transport: str
-    codec: Codec
-    unidirectional: bool = False
-    """The client only listens: it answers no pings and sends no commands after connect."""
-    emulated: bool = False
-    """The client sends its commands another way, and shows a secret there."""
-    native_pings: bool = False
-    """The transport pings, by a means of its own."""
-    farewell: bool = False
-    """The client gets the reason of the end as a push too, as those do whose transport has no word for it."""
-
-
-_AS_SESSIONS_SAY: dict[type[Disconnect], type[SessionEnd]] = {
-    Slow: SlowSession,
-    Restarting: Shutdown,
-    RateExceeded: SessionRateExceeded,
-}
-"""What the transports tell, in the words of the protocol."""
-_UNIDIRECTIONAL_ENDS: dict[int, type[SessionEnd]] = {
-    TokenExpired.code: ConnectionExpired,
-    Expired.code: ConnectionExpired,
-    TooManyRequests.code: SessionRateExceeded,
-    Forbidden.code: SessionForbidden,
-    InvalidRequest.code: BadRequest,  # else the client would come back with the same, again and again
-}
-"""How a refused connect ends where there are no answers."""
 
 
 @cache
@@ -259,7 +220,7 @@ class Session:
         self._finish()
 
     def on_fault(self, fault: Disconnect) -> None:
-        self.end(_AS_SESSIONS_SAY.get(type(fault), lambda: fault)())
+        self.end(in_words_of_sessions(fault))
 
     # What the wheel and the alarms call
 
@@ -359,7 +320,7 @@ class Session:
     def _refuse(self, number: int, error: CommandError, *, connecting: bool) -> None:
         if connecting and self._link.unidirectional:
             _log.info("session %s: connect was refused: %d %s", self.id, error.code, error)
-            raise _UNIDIRECTIONAL_ENDS.get(error.code, ServerError)()
+            raise end_for_want_of_answers(error)
         self._say(Reply(number, error=Error(error.code, error.message, error.temporary)))
         if connecting and self._state is not State.ENDED:
             self.flush()

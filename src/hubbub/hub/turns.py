@@ -77,11 +77,6 @@ class Turns:
         self._last: dict[Place, asyncio.Future[None]] = {}
         """Of each place, the end of what is the last in its row."""
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is under way."""
-        return not (self._last or self.attempts)
-
     def attempt(self, session: "Session") -> Attempt:
         """A new attempt of a session, to be used in a ``with``."""
         return Attempt(self, session)

@@ -11,7 +11,8 @@ from hubbub.errors import Refused, Restarting
 from hubbub.hub.admission import ensure_not_cross_site, ensure_origin_allowed
 from hubbub.hub.dependencies import ConnectionScope
 from hubbub.hub.engine import Engine
-from hubbub.hub.session import Link, Session
+from hubbub.hub.link import Link
+from hubbub.hub.session import Session
 from hubbub.hub.transport import Policy, Transport
 
 _log = logging.getLogger("hubbub")

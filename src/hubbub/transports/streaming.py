@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from hubbub.errors import Refused, Restarting
 from hubbub.hub.admission import ensure_not_cross_site, ensure_origin_allowed
 from hubbub.hub.engine import Engine
-from hubbub.hub.session import Link
+from hubbub.hub.link import Link
 from hubbub.protocol.codecs import JSON, PROTOBUF, UNIDIRECTIONAL, Codec
 from hubbub.transports.asgi import dropping
 from hubbub.transports.entrance import Running, admit, open_session, query_of

@@ -6,7 +6,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from hubbub.errors import Refused, Restarting
-from hubbub.hub.session import Link
+from hubbub.hub.link import Link
 from hubbub.hub.transport import Transport
 from hubbub.protocol.codecs import JSON, PROTOBUF, UNIDIRECTIONAL
 from hubbub.transports.asgi import AsgiTransport
