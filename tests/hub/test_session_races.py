@@ -183,6 +183,25 @@ def test_who_is_too_slow_for_the_answer_to_its_own_connect_is_gone(clock: Clock,
     clock.run(scenario())
 
 
+@pytest.mark.parametrize("told", [False, True])
+def test_that_somebody_left_is_told_where_it_was_told_that_it_came(clock: Clock, *, told: bool) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        stage.channel("news", presence=True, join_leave="force")
+        watcher = await stage.subscribed("news")
+        transport = Narrow()
+        transport.room = 2 if told else 1  # the answers to connect and to subscribe; what comes then is too much
+        guest = stage.arrive(transport=transport)
+        await guest.ask(connect={})
+        guest.begin(subscribe={"channel": "news"})
+        await asyncio.sleep(5)
+        assert guest.closed == (3008, "slow")
+        assert [next(iter(push.keys() - {"channel"})) for push in watcher.pushes()] == ["join", "leave"] * told
+        assert await stage.engine.members("news") == {watcher.session.id: watcher.session.member(None)}
+
+    clock.run(scenario())
+
+
 def test_what_is_refreshed_after_the_end_is_held_by_nothing(clock: Clock) -> None:
     async def scenario() -> weakref.ref[Any]:
         stage = await SessionStage.open(leave_grace=5)

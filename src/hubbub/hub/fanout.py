@@ -42,13 +42,23 @@ OnGap = Callable[[str, Collection[Receiver]], None]
 """Told of a channel and those of its receivers for whom the next publication does not follow the one before."""
 
 
+def _take(receivers: _Receivers, encoding: Encoding, receiver: Receiver) -> None:
+    """Takes a receiver out, and its encoding with the last."""
+    group = receivers[encoding]
+    del group[receiver]
+    if not group:
+        del receivers[encoding]
+
+
 class _Room:
     """The local receivers of one channel, and what is on its way to them."""
 
-    __slots__ = ("channel", "epoch", "last", "late", "noted", "receivers", "top", "wave")
+    __slots__ = ("channel", "encodings", "epoch", "last", "late", "noted", "receivers", "top", "wave")
 
     def __init__(self, channel: str) -> None:
         self.channel = channel
+        self.encodings: dict[Receiver, Encoding] = {}
+        """How each receiver is written to: with filters, there may be as many ways as receivers."""
         self.receivers: _Receivers = {}
         self.noted: list[Event] = []
         self.late: dict[Receiver, int] = {}
@@ -61,28 +71,23 @@ class _Room:
         """The newest publication that was sealed, where a receiver needs it."""
 
     def __len__(self) -> int:
-        return sum(map(len, self.receivers.values()))
-
-    def encoding_of(self, receiver: Receiver) -> Encoding | None:
-        """How a receiver is written to; None if it is not here."""
-        for encoding, receivers in self.receivers.items():
-            if receiver in receivers:
-                return encoding
-        return None
+        return len(self.encodings)
 
     def add(self, receiver: Receiver, encoding: Encoding) -> None:
+        self.encodings[receiver] = encoding
         self.receivers.setdefault(encoding, {})[receiver] = None
 
-    def remove(self, receiver: Receiver, encoding: Encoding) -> None:
-        group = self.receivers[encoding]
-        del group[receiver]
-        if not group:
-            del self.receivers[encoding]
+    def remove(self, receiver: Receiver) -> Encoding | None:
+        """Returns how it was written to; None if it is not here."""
+        encoding = self.encodings.pop(receiver, None)
+        if encoding is not None:
+            _take(self.receivers, encoding, receiver)
+        return encoding
 
     def change(self, receiver: Receiver, encoding: Encoding, other: Encoding) -> None:
-        """Writes to a receiver in another way, unless it has left."""
-        if other is not encoding and receiver in self.receivers.get(encoding, ()):
-            self.remove(receiver, encoding)
+        """Writes to a receiver in another way, unless it has left or is written to otherwise meanwhile."""
+        if other is not encoding and self.encodings.get(receiver) == encoding:
+            self.remove(receiver)
             self.add(receiver, other)
 
     def has_reached(self, position: Position) -> bool:
@@ -117,7 +122,7 @@ class _Room:
     def seal(self) -> "_Wave":
         """Turns what is noted into the room's wave."""
         for receiver, after in tuple(self.late.items()):
-            encoding = self.encoding_of(receiver)
+            encoding = self.encodings.get(receiver)
             if encoding is not None and receiver in self.late:  # else a push made it leave
                 self.push_noted(receiver, encoding)
                 self.change(receiver, encoding, encoding.after(self.noted[after:]))
@@ -145,12 +150,8 @@ class _Wave:
         self._before = room.last
         self._batches: dict[Encoding, Any] = {}
         self.owed: _Receivers = {encoding: receivers.copy() for encoding, receivers in room.receivers.items()}
-        for receiver in room.late:
-            encoding = room.encoding_of(receiver)
-            assert encoding is not None, "who leaves is late no more"
-            del self.owed[encoding][receiver]
-            if not self.owed[encoding]:
-                del self.owed[encoding]
+        for receiver in room.late:  # who leaves is late no more
+            _take(self.owed, room.encodings[receiver], receiver)
 
     def push(self, limit: int) -> int:
         """Pushes until ``limit`` is spent, to one receiver at least; returns what was spent.
@@ -178,9 +179,9 @@ class _Wave:
         for encoding, owed in self.owed.items():
             if receiver in owed:
                 batch = self._batch(encoding)
-                del owed[receiver]
+                _take(self.owed, encoding, receiver)
                 if not owed:
-                    del self.owed[encoding], self._batches[encoding]
+                    del self._batches[encoding]
                 push(encoding, batch, (receiver,))
                 return
 
@@ -227,7 +228,7 @@ class Fanout:
         room = self._rooms.get(channel)
         if room is None:
             room = self._rooms[channel] = _Room(channel)
-        if room.encoding_of(receiver) is None:
+        if receiver not in room.encodings:
             room.add(receiver, encoding)
             if room.noted:
                 room.late[receiver] = len(room.noted)
@@ -243,8 +244,7 @@ class Fanout:
             InsufficientState: more than that has come here already.
         """
         room = self._rooms[channel]
-        before = room.encoding_of(receiver)
-        assert before is not None
+        before = room.encodings[receiver]
         if position is not None and not room.has_reached(position):
             encoding = Ahead(encoding, position)
         elif position is not None and room.top > position.offset:
@@ -254,10 +254,8 @@ class Fanout:
     def leave(self, channel: str, receiver: Receiver) -> bool:
         """Removes a receiver, after giving it what it is still owed; True if it was the last here."""
         room = self._rooms.get(channel)
-        encoding = room.encoding_of(receiver) if room is not None else None
-        if room is None or encoding is None:
+        if room is None or (encoding := room.remove(receiver)) is None:
             return False
-        room.remove(receiver, encoding)
         if room.wave is not None:
             room.wave.push_to(receiver)
         room.push_noted(receiver, encoding)

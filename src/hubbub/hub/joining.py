@@ -244,8 +244,9 @@ def commit(session: "Session", channel: str, entry: Entry, flag: int) -> Sequenc
 def announce(session: "Session", channel: str) -> None:
     """Tells the others that the session has come, if that is the channel's rule."""
     subscription = session.subscriptions.get(channel)
-    if subscription is not None and subscription.announced:
+    if subscription is not None and subscription.join_leave:
         engine = session.engine
+        subscription.flags |= Subscription.ANNOUNCED
         presence = Presence(session.member(subscription.channel_info), joined=True)
         engine.turns.begin(session, channel, engine.announce(channel, presence))
 

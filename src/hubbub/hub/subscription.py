@@ -14,7 +14,7 @@ class Subscription:
 
     __slots__ = ("channel_info", "declaration", "expire_at", "flags", "state")
 
-    SERVER_SIDE, POSITIONED, PRESENT, ANNOUNCED, OF_IDENTITY = 1, 2, 4, 8, 16
+    SERVER_SIDE, POSITIONED, PRESENT, JOIN_LEAVE, ANNOUNCED, OF_IDENTITY = 1, 2, 4, 8, 16, 32
 
     def __init__(
         self,
@@ -59,6 +59,11 @@ class Subscription:
         return bool(self.flags & self.PRESENT)
 
     @property
+    def join_leave(self) -> bool:
+        """Whether others are told that it comes and leaves."""
+        return bool(self.flags & self.JOIN_LEAVE)
+
+    @property
     def announced(self) -> bool:
-        """Whether others are told that it came and leaves."""
+        """Whether others have been told that it came."""
         return bool(self.flags & self.ANNOUNCED)

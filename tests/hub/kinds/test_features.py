@@ -15,7 +15,7 @@ from hubbub.hub.subscription import Subscription
 from hubbub.protocol.commands import FilterNode, SubscribeRequest
 
 WANTED = FilterNode(key="lang", cmp="eq", val="en")
-PRESENT, ANNOUNCED = Subscription.PRESENT, Subscription.ANNOUNCED
+PRESENT, JOIN_LEAVE = Subscription.PRESENT, Subscription.JOIN_LEAVE
 
 
 def features(
@@ -49,11 +49,11 @@ def test_what_a_grant_says_counts_more_than_a_rule() -> None:
         ({"presence": True}, Override(), PRESENT),
         ({"presence": True}, Override(presence=False), 0),
         ({}, Override(presence=True), PRESENT),
-        ({"join_leave": True}, Override(), ANNOUNCED),
-        ({"join_leave": "force"}, Override(), ANNOUNCED),
+        ({"join_leave": True}, Override(), JOIN_LEAVE),
+        ({"join_leave": "force"}, Override(), JOIN_LEAVE),
         ({"join_leave": "force"}, Override(join_leave=False), 0),
-        ({}, Override(join_leave=True), ANNOUNCED),
-        ({"presence": True, "join_leave": True}, Override(), PRESENT | ANNOUNCED),
+        ({}, Override(join_leave=True), JOIN_LEAVE),
+        ({"presence": True, "join_leave": True}, Override(), PRESENT | JOIN_LEAVE),
     ],
 )
 def test_others_see_of_a_session_what_rule_and_grant_say(

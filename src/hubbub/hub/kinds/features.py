@@ -19,14 +19,14 @@ FOSSIL = "fossil"
 class Features:
     """What subscriptions of all types can have. A filter and deltas exclude each other: what is left out is no base."""
 
-    __slots__ = ("announced", "delta", "filter", "presence", "pushes_presence")
+    __slots__ = ("delta", "filter", "join_leave", "presence", "pushes_presence")
 
     def __init__(self, session: "Session", rules: Rules, request: SubscribeRequest, grant: Grant) -> None:
         override = grant.override
         self.presence = either(override.presence, rules.presence)
-        self.announced = either(override.join_leave, bool(rules.join_leave))
+        self.join_leave = either(override.join_leave, bool(rules.join_leave))
         self.pushes_presence = either(override.force_push_join_leave, rules.join_leave == "force") or (
-            request.join_leave and self.announced and session.may(rules.may_see_presence, subscribed=True)
+            request.join_leave and self.join_leave and session.may(rules.may_see_presence, subscribed=True)
         )
         self.filter = _filter(rules, request.tf)
         self.delta = request.delta == FOSSIL and rules.delta and self.filter is None
@@ -35,7 +35,7 @@ class Features:
     def flags(self) -> int:
         """What of it the subscription keeps."""
         present = Subscription.PRESENT if self.presence else 0
-        return present | (Subscription.ANNOUNCED if self.announced else 0)
+        return present | (Subscription.JOIN_LEAVE if self.join_leave else 0)
 
 
 def either(override: bool | None, rule: bool) -> bool:
