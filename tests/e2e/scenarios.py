@@ -33,7 +33,8 @@ def cut_off(peers: Sequence[Peer]) -> list[str]:
 
 def address(speaker: Peer, listeners: Sequence[Peer], text: str) -> list[str]:
     """Say something; gives the names of those who did not hear it."""
-    speaker.send_text(text)
+    with suppress(OSError):  # who has just been cut off is heard by nobody
+        speaker.send_text(text)
     came_back = speaker.hears(said(text), PATIENCE)
     deadline = time.monotonic() + (3.0 if came_back else 0.3)
     others = [peer for peer in listeners if peer is not speaker]
