@@ -15,15 +15,13 @@ from hubbub.auth.base import Auth, Grant
 from hubbub.auth.signatures import TrackSigner
 from hubbub.brokers.base import NO_GUARD, Broker, Guard, History
 from hubbub.brokers.memory import MemoryBroker
-from hubbub.channels import Offer, Pattern, Who, check_rules, seconds
+from hubbub.channels import Offer, Pattern, Who, seconds
 from hubbub.connecting import Connecting
 from hubbub.declared import Channel, MapChannel, PollChannel
 from hubbub.errors import ForceDisconnect, UsageError, custom_end
 from hubbub.hub.client import Client, Mode
-from hubbub.hub.declaration import Declaration
 from hubbub.hub.engine import NOT_RUNNING, Engine, OnGoodbye
 from hubbub.hub.handlers import Handler
-from hubbub.hub.kinds.stream import STREAM
 from hubbub.hub.maps.rules import MapMode
 from hubbub.hub.registry import Registry
 from hubbub.hub.threads import from_thread
@@ -207,9 +205,9 @@ class Hub:
             "join_leave": join_leave,
             **rules,
         }
-        declaration = Declaration(Pattern(pattern), check_rules(given), STREAM)
-        self._registry.catalogue.add(declaration)
-        return Channel(declaration, self)
+        channel = Channel(Pattern(pattern), given, self._running)
+        self._registry.catalogue.add(channel.declaration)
+        return channel
 
     def map_channel(
         self,

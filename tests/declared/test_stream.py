@@ -1,89 +1,110 @@
 """One declared channel, as the app uses it."""
 
-from collections.abc import Mapping
-from typing import Any
+import threading
 
 import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
 from tests.clock import Clock
 from tests.hub.connections import ANNA
 
-from hubbub import Channel, Position, UsageError
-from hubbub.channels import Pattern, Rules
+from hubbub import Channel, Hub, UsageError
 from hubbub.hub.declaration import Declaration
-from hubbub.hub.kinds.stream import STREAM
+
+GAME = "game:{id}:{team}"
 
 
-class Published:
-    """What was published, as ``Hub`` takes it."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-
-    async def publish(
-        self, channel: str, data: Any, *, tags: Mapping[str, str] | None = None, idempotency_key: str = ""
-    ) -> Position:
-        self.calls.append((channel, data, tags, idempotency_key))
-        return Position(len(self.calls), "epoch")
-
-    def publish_sync(
-        self,
-        channel: str,
-        data: Any,
-        timeout: float | None = 10.0,
-        *,
-        tags: Mapping[str, str] | None = None,
-        idempotency_key: str = "",
-    ) -> Position:
-        self.calls.append((channel, data, timeout, tags, idempotency_key))
-        return Position(len(self.calls), "epoch")
+@pytest.fixture(autouse=True)
+def _one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["pytest"])
 
 
-def declared(pattern: str = "game:{id}:{team}") -> tuple[Channel, Declaration, Published]:
-    declaration = Declaration(Pattern(pattern), Rules(presence=True), STREAM)
-    published = Published()
-    return Channel(declaration, published), declaration, published
+def declared() -> tuple[Channel, Declaration]:
+    channel = Hub().channel(GAME, presence=True)
+    return channel, channel.declaration
+
+
+def serve(hub: Hub) -> TestClient:
+    return TestClient(FastAPI(lifespan=hub.lifespan))
 
 
 def test_a_channel_says_what_was_declared() -> None:
-    channel, declaration, _ = declared()
-    assert channel.pattern == "game:{id}:{team}"
+    channel, declaration = declared()
+    assert channel.pattern == GAME
     assert channel.rules is declaration.rules
     assert channel.name(id=7, team="red") == "game:7:red"
     with pytest.raises(UsageError, match="takes id, team; given: id"):
         channel.name(id=7)
 
 
-def test_publishing_takes_the_parameters_of_the_name(clock: Clock) -> None:
-    async def scenario() -> None:
-        channel, _, published = declared()
-        assert await channel.publish({"a": 1}, id=7, team="red") == Position(1, "epoch")
-        await channel.publish("x", id=7, team="blue", tags={"lang": "en"}, idempotency_key="k1")
-        assert published.calls == [
-            ("game:7:red", {"a": 1}, None, ""),
-            ("game:7:blue", "x", {"lang": "en"}, "k1"),
-        ]
+def test_publishing_takes_the_parameters_of_the_name() -> None:
+    hub = Hub()
+    channel = hub.channel(GAME, history=10)
+
+    async def use() -> None:
+        assert (await channel.publish({"a": 1}, id=7, team="red")).offset == 1
+        first = await channel.publish("x", id=7, team="blue", tags={"lang": "en"}, idempotency_key="k1")
+        assert await channel.publish("y", id=7, team="blue", idempotency_key="k1") == first
         with pytest.raises(UsageError, match="takes id, team; given: none"):
             await channel.publish("x")
-        assert len(published.calls) == 2
+        (red,), _ = await hub.history("game:7:red")
+        assert (red.data, red.tags) == ('{"a":1}', {})
+        (blue,), position = await hub.history("game:7:blue")
+        assert (blue.data, blue.tags, position) == ("x", {"lang": "en"}, first)
 
-    clock.run(scenario())
+    with serve(hub) as client:
+        assert client.portal is not None
+        client.portal.call(use)
 
 
 def test_publishing_from_a_thread_takes_the_parameters_of_the_name_too() -> None:
-    channel, _, published = declared()
-    assert channel.publish_sync({"a": 1}, id=7, team="red") == Position(1, "epoch")
-    channel.publish_sync("x", id=7, team="blue", tags={"lang": "en"}, idempotency_key="k1", timeout=None)
-    assert published.calls == [
-        ("game:7:red", {"a": 1}, 10.0, None, ""),
-        ("game:7:blue", "x", None, {"lang": "en"}, "k1"),
-    ]
-    with pytest.raises(UsageError, match="takes id, team; given: none"):
-        channel.publish_sync("x")
+    hub = Hub()
+    channel = hub.channel(GAME, history=10)
+    with pytest.raises(UsageError, match="not running"):
+        channel.publish_sync("x", id=7, team="red")
+
+    async def read() -> None:
+        (red,), _ = await hub.history("game:7:red")
+        assert (red.data, red.tags) == ('{"a":1}', {})
+        (blue,), position = await hub.history("game:7:blue")
+        assert (blue.data, blue.tags, position) == ("x", {"lang": "en"}, first)
+        with pytest.raises(UsageError, match="publish_sync would block the event loop"):
+            channel.publish_sync("x", id=7, team="red")
+
+    with serve(hub) as client:
+        assert client.portal is not None
+        assert channel.publish_sync({"a": 1}, id=7, team="red").offset == 1
+        first = channel.publish_sync("x", id=7, team="blue", tags={"lang": "en"}, idempotency_key="k1", timeout=None)
+        assert channel.publish_sync("y", id=7, team="blue", idempotency_key="k1") == first
+        with pytest.raises(UsageError, match="takes id, team; given: none"):
+            channel.publish_sync("x")
+        client.portal.call(read)
+
+
+def test_a_thread_waits_no_longer_than_it_says() -> None:
+    hub = Hub()
+    channel = hub.channel(GAME)
+    busy, done = threading.Event(), threading.Event()
+
+    async def block() -> None:
+        busy.set()
+        done.wait(10)
+
+    with serve(hub) as client:
+        assert client.portal is not None
+        blocked = client.portal.start_task_soon(block)
+        assert busy.wait(10)
+        try:
+            with pytest.raises(TimeoutError):
+                channel.publish_sync("x", timeout=0.05, id=7, team="red")
+        finally:
+            done.set()
+            blocked.result(10)
 
 
 def test_handlers_get_the_parameters_of_the_name_and_stay_plain_functions(clock: Clock) -> None:
     async def scenario() -> None:
-        channel, declaration, _ = declared()
+        channel, declaration = declared()
 
         @channel.on_subscribe
         def may_subscribe(id: int, channel: str) -> tuple[int, str]:
@@ -105,7 +126,7 @@ def test_handlers_get_the_parameters_of_the_name_and_stay_plain_functions(clock:
 
 
 def test_a_channel_has_one_function_of_each_kind() -> None:
-    channel, declaration, _ = declared()
+    channel, declaration = declared()
     first = channel.on_subscribe(lambda: None)
     before = declaration.on_subscribe
     with pytest.raises(UsageError, match=r"^channel 'game:\{id\}:\{team\}' has such a function already$"):
@@ -117,7 +138,7 @@ def test_a_channel_has_one_function_of_each_kind() -> None:
 
 
 def test_a_function_with_parameters_that_nothing_gives_is_refused_at_once() -> None:
-    channel, declaration, _ = declared()
+    channel, declaration = declared()
     with pytest.raises(UsageError, match="only one of 'room' and 'other' can be the message"):
         channel.on_publish(lambda room, other: None)
     assert declaration.on_publish is None

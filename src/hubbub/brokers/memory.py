@@ -45,7 +45,7 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
         self, channel: str, publication: Publication, retention: Retention, guard: Guard = NO_GUARD
     ) -> Position:
         deliver = self._running
-        if guard is NO_GUARD and retention.size == 0:
+        if guard == NO_GUARD and retention.size == 0:
             deliver(channel, publication)
             return Position(0, self._epochs.of(channel))
         now = self._clock()
@@ -59,7 +59,7 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
             publication = log.append(publication, retention.size, retention.ttl, now)
             log.idle_until = now + (retention.meta_ttl or 10 * retention.ttl)
             position = log.position
-        if guard is not NO_GUARD:
+        if guard != NO_GUARD:
             self._once.note(channel, guard, position, now)
         deliver(channel, publication)
         self._until_sweep -= 1

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from hubbub.channels import Rules
 from hubbub.errors import UsageError
 from hubbub.hub.declaration import Declaration
+from hubbub.hub.engine import Engine
 from hubbub.hub.handlers import Handler
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
@@ -14,8 +15,14 @@ HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 class DeclaredChannel:
     """The channels of one pattern, of whatever type."""
 
-    def __init__(self, declaration: Declaration) -> None:
+    def __init__(self, declaration: Declaration, running: Callable[[], Engine]) -> None:
         self._declaration = declaration
+        self._running = running
+
+    @property
+    def declaration(self) -> Declaration:
+        """What the hub is to know of it."""
+        return self._declaration
 
     @property
     def pattern(self) -> str:

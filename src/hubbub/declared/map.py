@@ -28,13 +28,7 @@ class MapChannel(DeclaredChannel):
             raise UsageError(
                 'wrong rules of a map channel: deltas need a mode that keeps changes; say mode="recoverable"'
             )
-        self._running = running
-        super().__init__(Declaration(pattern, shared, MAPS[own.of](own)))
-
-    @property
-    def declaration(self) -> Declaration:
-        """What the hub is to know of it."""
-        return self._declaration
+        super().__init__(Declaration(pattern, shared, MAPS[own.of](own)), running)
 
     async def publish(
         self,

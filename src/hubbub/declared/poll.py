@@ -39,13 +39,7 @@ class PollChannel(DeclaredChannel):
         self._kind = SharedPoll(pattern, own, signer, deltas=shared.delta)
         if backend is not None:
             self._kind.source = BackendSource(backend, own.timeout)
-        self._running = running
-        super().__init__(Declaration(pattern, shared, self._kind))
-
-    @property
-    def declaration(self) -> Declaration:
-        """What the hub is to know of it."""
-        return self._declaration
+        super().__init__(Declaration(pattern, shared, self._kind), running)
 
     def on_poll(self, function: FunctionT) -> FunctionT:
         """Decorates the function that is asked for values: once in each interval, for all keys that anyone tracks.

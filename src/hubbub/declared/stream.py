@@ -1,37 +1,23 @@
 """One declared channel, as the app uses it: handlers by decorators, and typed publishing."""
 
-from collections.abc import Awaitable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from hubbub.brokers.base import Guard
+from hubbub.channels import Pattern, check_rules
 from hubbub.declared.base import DeclaredChannel, HandlerT
 from hubbub.hub.declaration import Declaration
+from hubbub.hub.engine import Engine
+from hubbub.hub.kinds.stream import STREAM
+from hubbub.hub.threads import from_thread
 from hubbub.protocol.position import Position
-
-
-class Publisher(Protocol):
-    """Who publishes for a channel: the ``Hub``."""
-
-    def publish(
-        self, channel: str, data: Any, *, tags: Mapping[str, str] | None = None, idempotency_key: str = ""
-    ) -> Awaitable[Position]: ...
-
-    def publish_sync(
-        self,
-        channel: str,
-        data: Any,
-        timeout: float | None = 10.0,
-        *,
-        tags: Mapping[str, str] | None = None,
-        idempotency_key: str = "",
-    ) -> Position: ...
 
 
 class Channel(DeclaredChannel):
     """The channels of one pattern, such as ``chat:{room}``: what ``hub.channel`` returns."""
 
-    def __init__(self, declaration: Declaration, publisher: Publisher) -> None:
-        super().__init__(declaration)
-        self._publisher = publisher
+    def __init__(self, pattern: Pattern, rules: Mapping[str, Any], running: Callable[[], Engine]) -> None:
+        super().__init__(Declaration(pattern, check_rules(rules), STREAM), running)
 
     async def publish(
         self, data: Any, *, tags: Mapping[str, str] | None = None, idempotency_key: str = "", **parameters: object
@@ -42,7 +28,7 @@ class Channel(DeclaredChannel):
             UsageError: as ``Hub.publish`` and ``name``.
         """
         channel = self.name(**parameters)
-        return await self._publisher.publish(channel, data, tags=tags, idempotency_key=idempotency_key)
+        return await self._running().publish(channel, data, tags=tags, guard=Guard(idempotency_key))
 
     def publish_sync(
         self,
@@ -59,8 +45,11 @@ class Channel(DeclaredChannel):
             UsageError: as ``publish``; and on the event loop's own thread, which must not block.
             TimeoutError: the event loop did not get to it in ``timeout`` seconds.
         """
-        channel = self.name(**parameters)
-        return self._publisher.publish_sync(channel, data, timeout, tags=tags, idempotency_key=idempotency_key)
+
+        async def publish() -> Position:
+            return await self.publish(data, tags=tags, idempotency_key=idempotency_key, **parameters)
+
+        return from_thread(self._running(), publish, timeout)
 
     def on_publish(self, function: HandlerT) -> HandlerT:
         """Decorates the function that gets what a client publishes, validated by its annotation.
