@@ -75,6 +75,6 @@ def play(request: pytest.FixtureRequest, tmp_path: Path, played: dict[str, Futur
                 for item in together:
                     kind = parameters(item)["kind"]
                     played[item.nodeid] = threads.submit(run, kind, app, scenario, arguments)
-        return played[request.node.nodeid].result()
+        return played.pop(request.node.nodeid).result()  # asked again, it is played again
 
     return start

@@ -19,6 +19,8 @@ MESSAGE_SIZE = 60_000  # under the smallest message limit in play, 64 KiB
 ENOUGH_MESSAGES = 100  # 6 MB: over the kernel's send buffer (4 MiB at most) and 1 MiB of queue
 PATIENCE = 1.5
 TOKEN = "SECRET-5e7d"
+DEAD_AFTER = 8
+"""So many are kicked one after the other, none of whom ever heard a thing: the room is dead."""
 
 
 def said(text: str) -> str:
@@ -110,8 +112,8 @@ def reset_connections_for_ever(port: int, seed: int, ended: threading.Event, res
                 resets.append(seed)
 
 
-def churn(server: Server, seconds: float, *, until_kicked: bool = False) -> AfterChurn:
-    """Four chat while six others come and go by RST.
+def churn(server: Server, seconds: float, *, until_dead: bool = False) -> AfterChurn:
+    """Four chat while six others come and go by RST; who is kicked comes back.
 
     Twice a second the server also meets the case that makes the tutorial's failure certain: it is
     frozen for an instant (a blocking call or a busy machine does the same), and on waking it finds
@@ -125,13 +127,13 @@ def churn(server: Server, seconds: float, *, until_kicked: bool = False) -> Afte
     with Guests(server.port) as guests:
         chatters = [guests.enter(name) for name in "ABCD"]
         first_chatters = list(chatters)
-        kicked = 0
+        kicked = kicked_unheard = 0
         for thread in churners:
             thread.start()
         try:
             deadline = time.monotonic() + seconds
             turn = 0
-            while time.monotonic() < deadline and not (until_kicked and kicked):
+            while time.monotonic() < deadline and not (until_dead and kicked_unheard >= DEAD_AFTER):
                 turn += 1
                 if turn % 10 == 0:
                     meet_resets_and_messages_at_once(server, guests, chatters, f"{turn}", lines)
@@ -141,6 +143,7 @@ def churn(server: Server, seconds: float, *, until_kicked: bool = False) -> Afte
                 for index, chatter in enumerate(chatters):
                     if chatter.closed:
                         kicked += 1
+                        kicked_unheard = 0 if chatter.heard else kicked_unheard + 1
                         chatters[index] = guests.enter(f"{chatter.name}'")
         finally:
             ended.set()
@@ -148,7 +151,7 @@ def churn(server: Server, seconds: float, *, until_kicked: bool = False) -> Afte
                 thread.join()
         live = [chatter for chatter in chatters if not chatter.closed]
         with suppress(AssertionError):
-            server.wait_for_clients(len(live), within=2.0 if until_kicked else 5.0)
+            server.wait_for_clients(len(live), within=2.0 if until_dead else 5.0)
         zombies = server.state().clients - len(live)
         faithful = [chatter for chatter in first_chatters if not chatter.closed]
         missed = [] if kicked else lines_missed(faithful, lines)
