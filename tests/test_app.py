@@ -304,7 +304,7 @@ def test_publish_sync_on_the_loops_own_thread_is_refused_instead_of_a_deadlock(c
 
     async def scenario() -> None:
         async with hub.lifespan(FastAPI()):
-            with pytest.raises(UsageError, match="here, use await and publish"):
+            with pytest.raises(UsageError, match="here, await the async function itself"):
                 hub.publish_sync("lobby", "x")
 
     clock.run(scenario())
@@ -366,8 +366,9 @@ def test_a_broker_without_history_is_named(clock: Clock) -> None:
     hub = Hub(PlainBroker())
 
     async def scenario() -> None:
-        with pytest.raises(UsageError, match=r"^PlainBroker keeps no history$"):
-            await hub.history("lobby")
+        async with hub.lifespan(FastAPI()):
+            with pytest.raises(UsageError, match=r"^PlainBroker keeps no history$"):
+                await hub.history("lobby")
 
     clock.run(scenario())
 

@@ -1,8 +1,8 @@
 """The hub as a FastAPI app uses it: assembly of the engine, a broker and the transports."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, overload
 
@@ -13,7 +13,7 @@ from hubbub.api import api_router
 from hubbub.asyncapi import asyncapi_router, describe, document
 from hubbub.auth.base import Auth, Grant
 from hubbub.auth.signatures import TrackSigner
-from hubbub.brokers.base import NO_GUARD, Broker, Guard, History
+from hubbub.brokers.base import NO_GUARD, Broker, Guard
 from hubbub.brokers.memory import MemoryBroker
 from hubbub.channels import Offer, Pattern, Who, seconds
 from hubbub.connecting import Connecting
@@ -24,7 +24,7 @@ from hubbub.hub.engine import NOT_RUNNING, Engine, OnGoodbye
 from hubbub.hub.handlers import Handler
 from hubbub.hub.maps.rules import MapMode
 from hubbub.hub.registry import Registry
-from hubbub.hub.threads import from_thread
+from hubbub.hub.threads import ensure_on_loop, from_thread
 from hubbub.logs import redact_server_logs
 from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Member, Publication
@@ -34,6 +34,7 @@ from hubbub.transports.asgi import ServerDoor
 from hubbub.transports.router import sessions_router
 from hubbub.workers import ensure_one_worker
 
+ResultT = TypeVar("ResultT")
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 OnGoodbyeT = TypeVar("OnGoodbyeT", bound=OnGoodbye)
 
@@ -341,23 +342,51 @@ class Hub:
             raise UsageError(NOT_RUNNING)
         return self._engine
 
+    def _here(self, method: str) -> Engine:
+        """The engine, for a method that runs on its event loop."""
+        engine = self._running()
+        ensure_on_loop(engine, f"hub.{method}")
+        return engine
+
+    def run_sync(
+        self, function: Callable[..., Coroutine[Any, Any, ResultT]], *args: Any, timeout: float | None = 10.0
+    ) -> ResultT:
+        """Runs an async function on the hub's event loop, from another thread: ``hub.run_sync(client.join, "lobby")``.
+
+        All methods of the hub, of its clients and of declared channels belong to that event loop. Keyword arguments
+        are given with ``functools.partial``. On another event loop call it in a thread, so that it does not block
+        there: ``await asyncio.to_thread(hub.run_sync, client.send, "hello")``.
+
+        Returns:
+            What the function returns.
+
+        Raises:
+            UsageError: the hub is not running, or this is the event loop's own thread, which must not block.
+            TimeoutError: the function was not done within ``timeout`` seconds; it goes on.
+            Exception: whatever the function raises.
+        """
+        return from_thread(self._running(), partial(function, *args), timeout, "hub.run_sync")
+
     async def subscribe(self, user: str, channel: str, grant: Grant | None = None) -> None:
         """Subscribes all sessions of ``user`` that are connected now to ``channel``; their clients are told.
 
         What a client is to be in from its connect on belongs into its ``Identity`` or its token.
 
         Raises:
-            UsageError: the hub is not running.
+            UsageError: the hub is not running or runs on another event loop.
             UnknownChannel: the channel is not declared.
         """
-        await self._running().sessions.subscribe(user, channel, (grant or Grant()).encoded())
+        await self._here("subscribe").sessions.subscribe(user, channel, (grant or Grant()).encoded())
 
     async def unsubscribe(self, user: str, channel: str = "") -> None:
         """Takes all sessions of ``user`` from ``channel``, or from all channels; their clients are told.
 
         A subscription that is on its way there is refused (103).
+
+        Raises:
+            UsageError: the hub is not running or runs on another event loop.
         """
-        self._running().sessions.unsubscribe(user, channel)
+        self._here("unsubscribe").sessions.unsubscribe(user, channel)
 
     async def disconnect(self, user: str, code: int = ForceDisconnect.code, reason: str = "") -> None:
         """Disconnects all sessions of ``user``.
@@ -366,17 +395,17 @@ class Hub:
         default) and 4500 to 4999.
 
         Raises:
-            UsageError: ``code`` is none of these.
+            UsageError: ``code`` is none of these, or the hub is not running or runs on another event loop.
         """
-        self._running().sessions.disconnect(user, custom_end(code, reason))
+        self._here("disconnect").sessions.disconnect(user, custom_end(code, reason))
 
     async def presence(self, channel: str) -> Mapping[str, Member]:
         """Who is in ``channel``, by session id. Only channels with ``presence=True`` know.
 
         Raises:
-            UsageError: the hub is not running.
+            UsageError: the hub is not running or runs on another event loop.
         """
-        return await self._running().members(channel)
+        return await self._here("presence").members(channel)
 
     # Publications
 
@@ -421,7 +450,7 @@ class Hub:
         async def publish() -> Position:
             return await self.publish(channel, data, tags=tags, idempotency_key=idempotency_key)
 
-        return from_thread(self._running(), publish, timeout)
+        return from_thread(self._running(), publish, timeout, "publish_sync")
 
     async def history(
         self, channel: str, since: Position | None = None, limit: int | None = None, *, reverse: bool = False
@@ -434,11 +463,9 @@ class Hub:
             reverse: newest first, and with ``since`` those before it.
 
         Raises:
-            UsageError: the broker keeps no history.
+            UsageError: the broker keeps no history, or the hub is not running or runs on another event loop.
         """
-        if not isinstance(self._broker, History):
-            raise UsageError(f"{type(self._broker).__name__} keeps no history")
-        return await self._broker.history(channel, since, limit, reverse=reverse)
+        return await self._here("history").history(channel, since, limit, reverse=reverse)
 
 
 def _open(url: str) -> Broker:

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketState
 from hubbub.errors import Refused, Restarting, UsageError
 from hubbub.hub.client import Client, ClientInfo, Mode
 from hubbub.hub.engine import Engine
+from hubbub.hub.threads import ensure_on_loop
 from hubbub.hub.transport import Transport
 from hubbub.transports.asgi import AsgiTransport
 from hubbub.transports.entrance import Running, admit
@@ -47,6 +48,7 @@ class Connecting(Generic[Message_co]):
     async def __aenter__(self) -> Client[Message_co]:
         websocket = self._websocket
         engine = self._running()
+        ensure_on_loop(engine, "hub.connect")
         if websocket.scope.get(_TAKEN):
             raise UsageError("this WebSocket has a client already: enter hub.connect once, and use that client")
         try:

@@ -155,7 +155,7 @@ def test_a_map_is_used_on_the_hubs_own_event_loop_while_it_runs() -> None:
         thread = threading.Thread(target=elsewhere)
         thread.start()
         thread.join(10)
-    assert "event loop: publish_sync gets there" in str(raised[0])
+    assert "use publish_sync, which is safe from any thread" in str(raised[0])
 
 
 def test_rules_are_checked_where_they_are_declared() -> None:

@@ -249,6 +249,16 @@ def test_another_event_loop_is_told_of_publish_sync(serve: Serve) -> None:
         asyncio.run(hub.publish("lobby", "x"))
 
 
+def test_a_sync_route_sends_to_clients_and_closes_them(serve: Serve) -> None:
+    site = serve("from_threads")
+    ws = site.opens("/ws")
+    assert site.posts("/greet")[0] == 200
+    assert ws.recv(timeout=DEADLINE) == "hello"
+    assert site.posts("/close")[0] == 200
+    with pytest.raises(ConnectionClosed, match="4000"):
+        ws.recv(timeout=DEADLINE)
+
+
 def test_a_worker_publishes_through_the_route(serve: Serve) -> None:
     site = serve("publish_door")
     watcher = site.opens("/ws/jobs/42")

@@ -8,6 +8,7 @@ from hubbub.errors import UsageError
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.engine import Engine
 from hubbub.hub.handlers import Handler
+from hubbub.hub.threads import ensure_on_loop
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 
@@ -50,6 +51,16 @@ class DeclaredChannel:
         """
         self._declaration.on_subscribe = self._handler(function, self._declaration.on_subscribe)
         return function
+
+    def _here(self, method: str, instead: str = "") -> Engine:
+        """The engine, for a method that runs on its event loop.
+
+        Raises:
+            UsageError: the hub is not running, or runs on another event loop.
+        """
+        engine = self._running()
+        ensure_on_loop(engine, f"the channel's {method}", instead or f"hub.run_sync(channel.{method}, …)")
+        return engine
 
     def _handler(self, function: Callable[..., Any], before: Handler | None, *known: str) -> Handler:
         if before is not None:

@@ -1,6 +1,5 @@
 """One declared map channel, as the app uses it."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +11,6 @@ from hubbub.errors import UsageError
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.engine import Engine
 from hubbub.hub.kinds.maps import MAPS
-from hubbub.hub.maps.atlas import Atlas
 from hubbub.hub.maps.rules import SHARED, check_map_rules
 from hubbub.hub.threads import from_thread
 from hubbub.protocol.publication import NO_TAGS, Publication, encode, ensure_encodable
@@ -64,7 +62,8 @@ class MapChannel(DeclaredChannel):
             raise UsageError("an entry of a map needs a key that is not empty")
         ensure_encodable(tags or NO_TAGS, key)
         entry = Publication(encode(data), key=key, tags=tags or NO_TAGS)
-        return await self._atlas.put(self.name(**parameters), entry, Guard(idempotency_key, version), only)
+        atlas = self._here("publish", "publish_sync").atlas
+        return await atlas.put(self.name(**parameters), entry, Guard(idempotency_key, version), only)
 
     def publish_sync(
         self,
@@ -91,7 +90,7 @@ class MapChannel(DeclaredChannel):
                 key, data, tags=tags, idempotency_key=idempotency_key, version=version, only=only, **parameters
             )
 
-        return from_thread(self._running(), publish, timeout)
+        return from_thread(self._running(), publish, timeout, "publish_sync")
 
     async def remove(self, key: str, /, *, idempotency_key: str = "", **parameters: object) -> Outcome:
         """Removes the entry of ``key``, and tells the subscribers.
@@ -101,7 +100,7 @@ class MapChannel(DeclaredChannel):
         """
         if not key:
             raise UsageError("an entry of a map needs a key that is not empty")
-        return await self._atlas.remove(self.name(**parameters), key, Guard(idempotency_key))
+        return await self._here("remove").atlas.remove(self.name(**parameters), key, Guard(idempotency_key))
 
     async def state(self, **parameters: object) -> dict[str, Publication]:
         """All entries by their keys, in the order of these.
@@ -109,7 +108,7 @@ class MapChannel(DeclaredChannel):
         Raises:
             UsageError: as ``publish``.
         """
-        page = await self._atlas.entries(self.name(**parameters))
+        page = await self._here("state").atlas.entries(self.name(**parameters))
         return {entry.key: entry for entry in page.entries}
 
     async def clear(self, **parameters: object) -> None:
@@ -118,7 +117,7 @@ class MapChannel(DeclaredChannel):
         Raises:
             UsageError: as ``publish``.
         """
-        await self._atlas.clear(self.name(**parameters))
+        await self._here("clear").atlas.clear(self.name(**parameters))
 
     def on_publish(self, function: HandlerT) -> HandlerT:
         """Decorates the function that gets what a client publishes, validated by its annotation.
@@ -128,13 +127,3 @@ class MapChannel(DeclaredChannel):
         """
         self._declaration.on_publish = self._handler(function, self._declaration.on_publish, "key")
         return function
-
-    @property
-    def _atlas(self) -> Atlas:
-        engine = self._running()
-        if asyncio.get_running_loop() is not engine.loop:
-            raise UsageError(
-                "maps are used on the hub's own event loop: publish_sync gets there from any thread, and with "
-                "the rest asyncio.run_coroutine_threadsafe"
-            )
-        return engine.atlas

@@ -1,6 +1,5 @@
 """One declared shared poll channel, as the app uses it."""
 
-import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -87,8 +86,7 @@ class PollChannel(DeclaredChannel):
         """
         if not self._kind.rules.publish_enabled:
             raise UsageError(f"nothing is published to {self.pattern!r}: declare it with publish_enabled=True")
-        if asyncio.get_running_loop() is not self._running().loop:
-            raise UsageError("values are published on the hub's own event loop: publish_sync is safe from anywhere")
+        self._here("publish", "publish_sync")
         ensure_encodable(NO_TAGS, key)
         await self._kind.put(self.name(**parameters), value_of(key, encode(data), version), epoch)
 
@@ -113,4 +111,4 @@ class PollChannel(DeclaredChannel):
         async def publish() -> None:
             await self.publish(key, data, version=version, epoch=epoch, **parameters)
 
-        from_thread(self._running(), publish, timeout)
+        from_thread(self._running(), publish, timeout, "publish_sync")

@@ -49,7 +49,7 @@ class Channel(DeclaredChannel):
         async def publish() -> Position:
             return await self.publish(data, tags=tags, idempotency_key=idempotency_key, **parameters)
 
-        return from_thread(self._running(), publish, timeout)
+        return from_thread(self._running(), publish, timeout, "publish_sync")
 
     def on_publish(self, function: HandlerT) -> HandlerT:
         """Decorates the function that gets what a client publishes, validated by its annotation.

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, TypeVar
 
@@ -30,6 +31,7 @@ from hubbub.errors import (
 )
 from hubbub.hub.encodings import plain
 from hubbub.hub.limits import RateLimit
+from hubbub.hub.threads import ensure_on_loop, from_thread
 from hubbub.hub.transport import Transport
 from hubbub.protocol.publication import Payload, encode, size_of
 
@@ -61,8 +63,9 @@ class ClientInfo(NamedTuple):
 class Client(Generic[Message_co]):
     """A connected WebSocket. Iterate it for messages, send to it, let it join channels.
 
-    Iteration ends when the connection does, and never raises for it. Any task of the loop may call
-    ``send``, ``join``, ``leave`` and ``close``; only the body iterates.
+    Iteration ends when the connection does, and never raises for it. Any task of the hub's event loop may call
+    ``send``, ``join``, ``leave`` and ``close``; only the body iterates. From a thread use ``send_sync``, and for
+    the other methods ``hub.run_sync(client.join, "lobby")``.
     """
 
     __slots__ = (
@@ -119,6 +122,7 @@ class Client(Generic[Message_co]):
 
     async def __anext__(self) -> Message_co:
         """The next message, as text, bytes or parsed JSON, as ``receive`` of ``connect`` asked for."""
+        ensure_on_loop(self._engine, "client.__anext__")
         self._reads = True
         while not self._backlog:
             if self._inbox:
@@ -153,8 +157,9 @@ class Client(Generic[Message_co]):
         that is gone does nothing.
 
         Raises:
-            UsageError: ``data`` has no JSON form.
+            UsageError: ``data`` has no JSON form, or this is not the hub's event loop (then: ``send_sync``).
         """
+        ensure_on_loop(self._engine, "client.send", "client.send_sync")
         payload = encode(data)
         transport = self._transport
         if self.goodbye is None:
@@ -168,8 +173,22 @@ class Client(Generic[Message_co]):
             # Gives way, so that a loop of sends can be cancelled.
             await asyncio.sleep(0)
 
+    def send_sync(self, data: Any, timeout: float | None = 10.0) -> None:
+        """As ``send``, from any other thread: a sync function, a worker, a callback.
+
+        Raises:
+            UsageError: as ``send``; and on the event loop's own thread, which must not block.
+            TimeoutError: the message was not sent within ``timeout`` seconds; it may be sent yet.
+        """
+        from_thread(self._engine, partial(self.send, data), timeout, "client.send_sync")
+
     async def join(self, channel: str) -> None:
-        """From its return on the client receives what is published to ``channel``. Joining twice is joining once."""
+        """From its return on the client receives what is published to ``channel``. Joining twice is joining once.
+
+        Raises:
+            UsageError: this is not the hub's event loop (then: ``hub.run_sync``).
+        """
+        ensure_on_loop(self._engine, "client.join")
         if self.goodbye is not None:
             return
         if self._channels is None:
@@ -184,7 +203,12 @@ class Client(Generic[Message_co]):
             await self._engine.leave(channel, self._transport)
 
     async def leave(self, channel: str) -> None:
-        """The client receives no more of ``channel``; what was published before still arrives."""
+        """The client receives no more of ``channel``; what was published before still arrives.
+
+        Raises:
+            UsageError: this is not the hub's event loop (then: ``hub.run_sync``).
+        """
+        ensure_on_loop(self._engine, "client.leave")
         if self._channels and channel in self._channels:
             self._channels.discard(channel)
             await self._engine.leave(channel, self._transport)
@@ -193,8 +217,10 @@ class Client(Generic[Message_co]):
         """Says goodbye: the peer gets a close frame behind all that was sent; iteration ends.
 
         Raises:
-            UsageError: ``code`` may not be sent (RFC 6455 §7.4: 1000 to 1003, 1007 to 1014, 3000 to 4999).
+            UsageError: ``code`` may not be sent (RFC 6455 §7.4: 1000 to 1003, 1007 to 1014, 3000 to 4999), or this
+                is not the hub's event loop (then: ``hub.run_sync``).
         """
+        ensure_on_loop(self._engine, "client.close")
         if not _may_be_sent(code):
             raise UsageError(f"{code} is no close code that may be sent; use 1000 or one from 4000 to 4999")
         self._end(Goodbye(code, reason, "app"))

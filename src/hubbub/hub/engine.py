@@ -34,6 +34,7 @@ from hubbub.hub.maps.atlas import Atlas
 from hubbub.hub.maps.mirrors import Mirrors
 from hubbub.hub.registry import Registry
 from hubbub.hub.sessions import Sessions
+from hubbub.hub.threads import ensure_on_loop
 from hubbub.hub.transport import Policy, Transport
 from hubbub.hub.turns import Turns
 from hubbub.protocol.position import Position
@@ -233,8 +234,7 @@ class Engine:
         keep: bool = True,
     ) -> Position:
         """See ``Hub.publish``."""
-        if asyncio.get_running_loop() is not self.loop:
-            raise UsageError("publish from another event loop: use hub.publish_sync, which is safe from anywhere")
+        ensure_on_loop(self, "publish", "publish_sync")
         publication = Publication(encode(data), delta=delta)
         if tags:
             ensure_encodable(tags)
