@@ -1,67 +1,96 @@
-"""How many worker processes the server was told to run."""
+"""How many worker processes the server that runs this process was told to run.
 
-import multiprocessing
-import os
+The running server is asked, not the command line: a number of workers may come from a configuration file, a variable
+or a program. Each server keeps it in an object that is a local variable of a function on the stack: of the parent
+process too, if the worker was forked.
+"""
+
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import NamedTuple
 
 from hubbub.errors import UsageError
 
 SEVERAL_WORKERS = (
     "{workers} workers with the memory:// broker would be {workers} separate hubs: a message would reach only "
-    "the clients of one. Run one worker (its event loop serves many thousands of clients), or use a broker "
+    "the clients of one. Run one worker{how}: its event loop serves many thousands of clients. Or use a broker "
     "that connects processes."
 )
 
-_VARIABLES = {
-    "uvicorn": ("UVICORN_WORKERS", "WEB_CONCURRENCY"),
-    "fastapi": ("WEB_CONCURRENCY",),
-    "gunicorn": ("WEB_CONCURRENCY",),
-    "granian": ("GRANIAN_WORKERS",),
+
+class Workers(NamedTuple):
+    """What a server says of itself."""
+
+    number: int
+    how: str
+    """How to set one worker."""
+
+
+def _of_uvicorn(frame: FrameType) -> int:
+    """``_subprocess`` runs only in processes that uvicorn supervises; elsewhere ``Config.workers`` means nothing."""
+    config = frame.f_locals.get("config")
+    if frame.f_globals["__name__"] != "uvicorn._subprocess" or getattr(config, "should_reload", False):
+        return 1
+    return getattr(config, "workers", 1)
+
+
+def _of_gunicorn(frame: FrameType) -> int:
+    """The arbiter's own number follows the signals TTIN and TTOU, and a reload of the configuration."""
+    return getattr(frame.f_locals.get("self"), "num_workers", None) or 1
+
+
+def _of_hypercorn(frame: FrameType) -> int:
+    """Only its own workers heed ``Config.workers``; ``hypercorn.asyncio.serve`` does not."""
+    worker = frame.f_code.co_name.endswith("_worker")
+    return getattr(frame.f_locals.get("config"), "workers", 1) if worker else 1
+
+
+def _of_granian(frame: FrameType) -> int:
+    """The server, where the worker is forked or a thread; else the number that this worker has."""
+    if frame.f_globals["__name__"] == "granian.server.mp" and "worker_id" in frame.f_locals:
+        return int(frame.f_locals["worker_id"])
+    return getattr(frame.f_locals.get("self"), "workers", 1)
+
+
+_SERVERS: dict[str, tuple[Callable[[FrameType], int], str]] = {
+    "uvicorn": (_of_uvicorn, "--workers 1, or WEB_CONCURRENCY=1"),
+    "gunicorn": (_of_gunicorn, "workers = 1 in gunicorn.conf.py, -w 1, or WEB_CONCURRENCY=1"),
+    "hypercorn": (_of_hypercorn, "workers = 1 in its configuration, or -w 1"),
+    "granian": (_of_granian, "--workers 1, or GRANIAN_WORKERS=1"),
 }
-_SERVERS = {*_VARIABLES, "hypercorn", "hubbub"}
-_ONE_WHEN_RELOADING = {"uvicorn", "fastapi", "hubbub"}
 
 
-def declared_workers(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """The number of workers on the command line of a known ASGI server, or in its environment variable; else 1."""
-    program = PurePath(argv[0] if argv else "")
-    server = program.parent.name if program.stem == "__main__" else program.stem
-    if server not in _SERVERS:
-        return 1
-    if server in _ONE_WHEN_RELOADING and ("--reload" in argv or argv[1:2] == ["dev"]):
-        return 1
-    declared = next((environ[name] for name in _VARIABLES.get(server, ()) if name in environ), "1")
-    for option, value in zip(argv, [*argv[1:], ""], strict=True):
-        name, _, inline = option.partition("=")
-        if name in ("--workers", "-w"):
-            declared = inline or value
-        elif name.startswith("-w") and name[2:].isdigit():
-            declared = name[2:]
-    return _count(declared)
-
-
-def _configured_workers() -> int:
-    """The number of workers of the uvicorn that started this process from a program of its own; else 1.
-
-    Looks at what multiprocessing keeps of a process's arguments, where it still does.
-    """
-    arguments = getattr(multiprocessing.current_process(), "_kwargs", {})
-    workers = getattr(arguments.get("config"), "workers", 1)
-    return workers if isinstance(workers, int) else 1
+def running_workers() -> Workers:
+    """The workers of the known server that runs this process; one if there is none."""
+    most = Workers(1, "")
+    for frame in _frames():
+        ask, how = _SERVERS.get(frame.f_globals.get("__name__", "").partition(".")[0], (None, ""))
+        if ask is not None and (number := ask(frame)) > most.number:
+            most = Workers(number, how)
+    return most
 
 
 def ensure_one_worker() -> None:
-    """Refuses to run a hub inside one of several processes that nothing connects.
+    """Refuses to run a hub inside one of several workers that nothing connects.
 
     Raises:
         UsageError: the server was told to run more than one worker.
     """
-    workers = max(declared_workers(sys.argv, os.environ), _configured_workers())
-    if workers > 1:
-        raise UsageError(SEVERAL_WORKERS.format(workers=workers))
+    workers = running_workers()
+    if workers.number > 1:
+        raise UsageError(several_workers(workers))
 
 
-def _count(text: str) -> int:
-    return int(text) if text.isdigit() else 1
+def several_workers(workers: Workers) -> str:
+    """The sentence that refuses several workers."""
+    return SEVERAL_WORKERS.format(workers=workers.number, how=f" ({workers.how})" if workers.how else "")
+
+
+def _frames() -> Iterator[FrameType]:
+    """Every frame of every thread: the event loop need not run in the thread that started the server."""
+    for frame in sys._current_frames().values():
+        at: FrameType | None = frame
+        while at is not None:
+            yield at
+            at = at.f_back

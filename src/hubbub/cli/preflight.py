@@ -11,7 +11,7 @@ import socket
 from hubbub.app import Hub
 from hubbub.errors import UsageError
 from hubbub.settings import Settings
-from hubbub.workers import SEVERAL_WORKERS
+from hubbub.workers import Workers, several_workers
 
 _log = logging.getLogger("hubbub")
 
@@ -61,7 +61,7 @@ def ensure_one_hub_process(workers: int) -> None:
     """
     # Hubs need no registry for this one question, asked once.
     if any(isinstance(thing, Hub) and thing.one_process for thing in gc.get_objects()):
-        raise UsageError(SEVERAL_WORKERS.format(workers=workers))
+        raise UsageError(several_workers(Workers(workers, "--workers 1")))
 
 
 def ensure_port_free(host: str, port: int) -> None:
