@@ -57,6 +57,7 @@ API: dict[str, tuple[str, ...]] = {
     "Goodbye": ("code", "reason", "by"),
     "SessionInfo": ("id", "user", "info", "meta", "transport", "protocol", "connected_at"),
     "current_session": (),
+    "Data": (),
     "Identity": ("user", "info", "data", "expire_at", "subscriptions", "meta"),
     "Grant": ("info", "data", "expire_at"),
     "JWT": ("token", "subscription_token"),

@@ -7,6 +7,7 @@ from hubbub.declared import Channel
 from hubbub.errors import CommandError, Disconnect, Forbidden, Goodbye, HubbubError, UsageError
 from hubbub.hub.client import Client, ClientInfo
 from hubbub.hub.dependencies import SessionInfo, current_session
+from hubbub.hub.handlers import Data
 from hubbub.hub.polls import Polled
 from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Member, Publication
@@ -20,6 +21,7 @@ __all__ = [
     "Client",
     "ClientInfo",
     "CommandError",
+    "Data",
     "Disconnect",
     "Forbidden",
     "Goodbye",

@@ -286,8 +286,8 @@ class Hub:
     def rpc(self, name: str) -> Callable[[FunctionT], FunctionT]:
         """Decorates the function that answers an RPC method: ``@hub.rpc("rooms.list")``.
 
-        It may take the data of the call, ``method``, dependencies and a ``SessionInfo``; what it returns is the
-        answer, and a ``CommandError`` that it raises.
+        It may take the data of the call, ``method``, dependencies and a ``SessionInfo``. What it returns is the
+        answer; so is a ``CommandError`` that it raises.
 
         Raises:
             UsageError: there is one of this name, or it has parameters that nothing gives.
@@ -297,7 +297,7 @@ class Hub:
             raise UsageError('an RPC method needs a name: @hub.rpc("rooms.list")')
 
         def declare(function: FunctionT) -> FunctionT:
-            self._registry.add_method(name, Handler(function, known=("method",), message=True))
+            self._registry.add_method(name, Handler(function, known=("method",), message=True, scalars=True))
             return function
 
         return declare
@@ -305,8 +305,9 @@ class Hub:
     def on_connect(self, function: FunctionT) -> FunctionT:
         """Decorates the function that says who a session is: it returns an ``Identity``, or None to refuse.
 
-        It is asked where there is no ``auth``, or the client shows no token. It may take ``token``, ``name`` and
-        ``version`` of the client, the data of its request, dependencies, and the connection.
+        It is asked if there is no ``auth``, or the client shows no token. It may take ``token``, ``name`` and
+        ``version`` of the client, its data (a model, or a parameter marked with ``Data``), dependencies, and the
+        connection.
 
         Raises:
             UsageError: there is one already, or it has parameters that nothing gives.

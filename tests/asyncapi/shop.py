@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
-from hubbub import JWT, Grant, Hub, Identity, SessionInfo
+from hubbub import JWT, Data, Grant, Hub, Identity, SessionInfo
 
 ItemT = TypeVar("ItemT")
 
@@ -112,7 +112,7 @@ game = hub.channel("game:{number}")
 
 
 @game.on_subscribe
-async def sit(number: int, seat: Literal[1, 2]) -> None:
+async def sit(number: int, seat: Annotated[Literal[1, 2], Data()]) -> None:
     """Takes a seat at the table."""
 
 

@@ -1,13 +1,13 @@
 """The document: what an app declares, and nothing else."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
 from tests.asyncapi import shop
 
-from hubbub import Hub
+from hubbub import Data, Hub
 from hubbub.auth import Grant, Identity
 
 
@@ -124,7 +124,7 @@ def test_rules_are_told_and_who_may_do_what(document: dict[str, Any]) -> None:
 
 def test_maps_and_polled_channels_tell_the_rules_that_mean_something_for_them() -> None:
     hub = Hub()
-    hub.map_channel("board", mode="persistent", may_remove="users").on_publish(lambda key, data: None)
+    hub.map_channel("board", mode="persistent", may_remove="users").on_publish(lambda key: None)
     hub.poll_channel("prices", every="5s", secret="x" * 32, backend="http://prices.example", may_subscribe="users")
     board, prices = (channel["x-hubbub-rules"] for channel in described(hub)["channels"].values())
     assert (board["type"], board["mode"]) == ("map", "persistent")
@@ -216,7 +216,7 @@ def test_bytes_are_no_json() -> None:
     hub = Hub()
 
     @hub.channel("raw").on_publish
-    async def take(data: bytes) -> None: ...
+    async def take(data: Annotated[bytes, Data()]) -> None: ...
 
     document = described(hub)
     (message,) = document["operations"]["publish_raw"]["messages"]

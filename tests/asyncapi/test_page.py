@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from tests.asyncapi import shop
 from tests.asyncapi.reading import Reading
 
-from hubbub import JWT, Hub
+from hubbub import JWT, Data, Hub
 from hubbub.asyncapi.page import CONTENT_POLICY, page
 from hubbub.asyncapi.servers import servers
 
@@ -99,7 +99,7 @@ def test_bytes_are_told_from_json() -> None:
     hub = Hub()
 
     @hub.channel("raw").on_publish
-    async def take(data: bytes) -> None: ...
+    async def take(data: Annotated[bytes, Data()]) -> None: ...
 
     assert "Clients publish bytes, as they come Subscribers receive bytes, as they come" in read(hub, FastAPI()).text
 

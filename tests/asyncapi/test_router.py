@@ -111,7 +111,7 @@ def test_the_document_is_made_anew_when_something_is_declared(monkeypatch: pytes
     assert list(fetch(app)["channels"]) == ["news"]
     assert list(fetch(app)["operations"]) == ["send_news"]
     assert len(made) == 1
-    news.on_publish(lambda text: None)
+    news.on_publish(lambda: None)
     assert list(fetch(app)["operations"]) == ["publish_news", "send_news"]
     hub.rpc("now")(lambda: 0)
     assert list(fetch(app)["channels"]) == ["news", "rpc_now"]

@@ -139,6 +139,6 @@ def test_a_channel_has_one_function_of_each_kind() -> None:
 
 def test_a_function_with_parameters_that_nothing_gives_is_refused_at_once() -> None:
     channel, declaration = declared()
-    with pytest.raises(UsageError, match="only one of 'room' and 'other' can be the message"):
-        channel.on_publish(lambda room, other: None)
+    with pytest.raises(UsageError, match=r"nothing gives 'ida' and 'other'; did you mean 'id'\?"):
+        channel.on_publish(lambda ida, other: None)
     assert declaration.on_publish is None

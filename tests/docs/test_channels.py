@@ -71,6 +71,28 @@ def test_a_declared_channel_is_published_to_from_routes_of_both_kinds(serve: Cal
             assert (pushed["channel"], pushed["pub"]["data"]) == ("chat:tea", {"text": route})
 
 
+def test_handlers_take_what_their_page_says(serve: Callable[[FastAPI], int]) -> None:
+    url = f"ws://127.0.0.1:{serve(load('handlers').app)}/connection/websocket"
+    with connect(url, additional_headers={"Accept-Language": "de-CH"}) as session:
+
+        def ask(**command: object) -> dict[str, object]:
+            session.send(json.dumps({"id": 1, **command}))
+            while "id" not in (reply := json.loads(session.recv(timeout=DEADLINE))):
+                heard.append(reply["push"]["pub"]["data"])
+            return dict(reply)
+
+        heard: list[object] = []
+        assert "connect" in ask(connect={"token": "anna"})
+        assert ask(subscribe={"channel": "chat:tea", "data": "open up"})["error"] == {
+            "code": 103,
+            "message": "permission denied",
+        }
+        assert "subscribe" in ask(subscribe={"channel": "chat:tea", "data": "open tea"})
+        assert "publish" in ask(publish={"channel": "chat:tea", "data": {"text": "hi", "sender": "root"}})
+        assert ask(rpc={"method": "greet", "data": "Anna"})["rpc"] == {"data": "Hallo, Anna"}
+        assert heard == [{"text": "hi", "sender": "anna"}]
+
+
 def test_the_python_sdk_enters_a_room_and_hears_itself(serve: Callable[[FastAPI], int]) -> None:
     jwt = JWT(secret=SECRET)
     hub = Hub(auth=jwt)

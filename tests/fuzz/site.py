@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from hubbub import Grant, Hub, Identity
+from hubbub import Data, Grant, Hub, Identity
 from hubbub.auth.base import Auth
 from hubbub.brokers.memory import MemoryBroker
 from hubbub.errors import CommandError, Forbidden, InvalidToken, SessionEnd, TokenExpired
@@ -72,7 +72,7 @@ def declare() -> Hub:
         await asyncio.sleep(0)
 
     @door.on_subscribe
-    async def on_subscribe(name: str, data: str) -> None:
+    async def on_subscribe(name: str, data: Annotated[str, Data()]) -> None:
         if data != "please":
             raise Forbidden
 

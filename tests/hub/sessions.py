@@ -190,7 +190,7 @@ class SessionStage:
 
     def method(self, name: str, function: Callable[..., Any]) -> None:
         """Declares an RPC method."""
-        self.engine.registry.add_method(name, Handler(function, known=("method",), message=True))
+        self.engine.registry.add_method(name, Handler(function, known=("method",), message=True, scalars=True))
 
     def on_connect(self, function: Callable[..., Any]) -> None:
         """Declares who says who a session is."""

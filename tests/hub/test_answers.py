@@ -1,13 +1,13 @@
 """What the commands of a connected session are answered with."""
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from tests.clock import Clock, ticks
 from tests.hub.sessions import TODAY, Guest, SessionStage
 
-from hubbub import Forbidden, Grant, Identity
+from hubbub import Data, Forbidden, Grant, Identity
 from hubbub.errors import Expired, InvalidToken, TokenExpired
 from hubbub.hub.kinds.stream import Stream
 from hubbub.hub.session import Session
@@ -454,7 +454,7 @@ def test_a_name_for_some_users_is_nothing_to_others(clock: Clock) -> None:
         stage = await SessionStage.open()
         asked: list[Any] = []
 
-        async def ask(message: Any) -> None:
+        async def ask(message: Annotated[Any, Data()]) -> None:
             asked.append(message)
 
         stage.channel("dialog{users}", user_limited=True, on_publish=ask, **EVERYONE)

@@ -1,12 +1,12 @@
 """Who decides on what a session may do in a channel: a token, its name, the app, or the rules."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from tests.clock import Clock, ticks
 from tests.hub.sessions import BINARY, Guest, SessionStage
 
-from hubbub import CommandError, Forbidden, Grant, UsageError
+from hubbub import CommandError, Data, Forbidden, Grant, UsageError
 from hubbub.channels import Pattern, Rules
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.kinds.stream import STREAM
@@ -187,7 +187,7 @@ def test_the_app_decides_with_the_names_parameters_and_the_requests_data(clock: 
     async def scenario() -> None:
         stage = await SessionStage.open()
 
-        async def decide(room: int, channel: str, data: Any = "nothing") -> Grant | None:
+        async def decide(room: int, channel: str, data: Annotated[Any, Data()] = "nothing") -> Grant | None:
             if room == 0:
                 raise CommandError("no such room", code=404)
             return Grant(data=[room, channel, data]) if room == 1 else None
@@ -223,6 +223,28 @@ def test_an_app_that_answers_with_anything_else_is_told_so_in_the_log(
 
 
 # Publishing
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_boolean_of_on_publish_is_never_published(
+    clock: Clock, caplog: pytest.LogCaptureFixture, answer: bool
+) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+
+        async def moderate() -> bool:
+            return answer
+
+        stage.channel("room", on_publish=moderate)
+        listener, guest = await stage.subscribed("room"), await stage.enter()
+        reply = await guest.ask(publish={"channel": "room", "data": 1})
+        assert reply["error"]["code"] == 100
+        await ticks(3)
+        assert listener.pushes() == []
+
+    clock.run(scenario())
+    assert f"on_publish of 'room' returned {answer}; return None to publish what came" in caplog.text
+    assert "raise Forbidden to refuse" in caplog.text
 
 
 def test_the_rules_say_who_may_publish_where_the_app_does_not(clock: Clock) -> None:
@@ -287,7 +309,7 @@ def test_bytes_of_a_client_are_refused_and_disconnect_nobody(clock: Clock) -> No
         stage = await SessionStage.open()
         asked: list[Any] = []
 
-        async def ask(message: Any) -> None:
+        async def ask(message: Annotated[Any, Data()]) -> None:
             asked.append(message)
 
         stage.channel("room", may_publish="everyone", history=2)
@@ -314,7 +336,7 @@ def test_the_app_publishes_bytes_wherever_it_likes(clock: Clock) -> None:
     async def scenario() -> None:
         stage = await SessionStage.open()
 
-        async def pack(message: Any) -> bytes:
+        async def pack(message: Annotated[Any, Data()]) -> bytes:
             return b"\xff"
 
         stage.channel("room", history=2, on_publish=pack)
@@ -346,7 +368,7 @@ def test_bytes_of_a_client_are_published_as_bytes_where_that_is_declared(clock: 
 def test_what_is_no_json_does_not_reach_those_who_read_json(clock: Clock) -> None:
     asked: list[bytes] = []
 
-    async def moderate(data: bytes) -> None:
+    async def moderate(data: Annotated[bytes, Data()]) -> None:
         asked.append(data)
 
     async def scenario() -> None:

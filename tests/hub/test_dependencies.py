@@ -38,7 +38,7 @@ from typing_extensions import TypeAliasType
 
 from hubbub.errors import ConnectionClosed, Forbidden, InvalidRequest, Unauthorized, UsageError
 from hubbub.hub.dependencies import ConnectionScope, CurrentSession, current_session
-from hubbub.hub.handlers import Handler
+from hubbub.hub.handlers import Data, Handler
 
 Function = Callable[..., Any]
 
@@ -65,7 +65,7 @@ async def greeting(user: Annotated[str, Depends(user)], lang: str = "en") -> str
 def test_dependencies_are_given_what_the_handshake_said(clock: Clock) -> None:
     async def publish(
         room: str,
-        message: int,
+        message: Annotated[int, Data()],
         hello: Annotated[str, Depends(greeting)],
         default: str = Depends(user),
         crumb: str = Cookie(),

@@ -1,13 +1,13 @@
 """The live sessions of a hub: who they are, who may be one, and what the server does to them."""
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from tests.clock import Clock, ticks
 from tests.hub.sessions import EMULATED, NATIVE, ONE_WAY, TODAY, WEBSOCKET, SessionStage, SlowBroker
 
-from hubbub import Grant, Identity
+from hubbub import Data, Grant, Identity
 from hubbub.errors import ConnectionClosed, Expired, ForceDisconnect, Restarting, UnknownChannel, custom_end
 
 # Who they are
@@ -146,7 +146,7 @@ def test_on_connect_gets_what_the_client_says_of_itself(clock: Clock) -> None:
         stage = await SessionStage.open()
         seen: list[Any] = []
 
-        async def on_connect(token: str, name: str, version: str, data: Any) -> Identity:
+        async def on_connect(token: str, name: str, version: str, data: Annotated[Any, Data()]) -> Identity:
             seen.append((token, name, version, data))
             return Identity("anna", info={"name": "Anna"}, data=[1], subscriptions={"room": Grant(data={"a": 1})})
 

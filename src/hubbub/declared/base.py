@@ -46,8 +46,12 @@ class DeclaredChannel:
     def on_subscribe(self, function: HandlerT) -> HandlerT:
         """Decorates the function that decides who may subscribe: it raises ``Forbidden``, or another ``CommandError``.
 
-        It may take the pattern's parameters, ``channel``, dependencies, a ``SessionInfo``, and the data of the
-        request; and may return a ``Grant``. Clients that show a subscription token do not get here.
+        It may take the pattern's parameters, ``channel``, dependencies, a ``SessionInfo``, and the client's data (a
+        model, or a parameter marked with ``Data``). It returns None or a ``Grant`` to let the client in. A client
+        with a subscription token is not asked about here.
+
+        Raises:
+            UsageError: there is one already, or it has parameters that nothing gives.
         """
         self._declaration.on_subscribe = self._handler(function, self._declaration.on_subscribe)
         return function

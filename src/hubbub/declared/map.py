@@ -122,8 +122,12 @@ class MapChannel(DeclaredChannel):
     def on_publish(self, function: HandlerT) -> HandlerT:
         """Decorates the function that gets what a client publishes, validated by its annotation.
 
-        It may take the ``key`` too. What it returns is published instead; None publishes what came. An error that
-        it raises is the answer. What clients remove does not get here: that is up to ``may_remove``.
+        It may take the ``key``, and what ``on_subscribe`` may. What it returns is published instead; None publishes
+        what came. To refuse, raise ``Forbidden`` or another ``CommandError``: that is the answer. What clients remove
+        does not get here: that is up to ``may_remove``.
+
+        Raises:
+            UsageError: there is one already, or it has parameters that nothing gives.
         """
         self._declaration.on_publish = self._handler(function, self._declaration.on_publish, "key")
         return function

@@ -54,7 +54,11 @@ class Channel(DeclaredChannel):
     def on_publish(self, function: HandlerT) -> HandlerT:
         """Decorates the function that gets what a client publishes, validated by its annotation.
 
-        What it returns is published instead; None publishes what came. An error that it raises is the answer.
+        It may take what ``on_subscribe`` may. What it returns is published instead; None publishes what came. To
+        refuse, raise ``Forbidden`` or another ``CommandError``: that is the answer.
+
+        Raises:
+            UsageError: there is one already, or it has parameters that nothing gives.
         """
         self._declaration.on_publish = self._handler(function, self._declaration.on_publish)
         return function

@@ -58,7 +58,10 @@ class Declaration:
             data = b"" if request.data is NOTHING else session.codec.payload(request.data)
             granted = await session.call(self.on_subscribe, parameters, {"channel": channel}, data)
             if granted is not None and not isinstance(granted, Grant):
-                raise UsageError(f"on_subscribe of {self.pattern.text!r} returned {granted!r}; return None or a Grant")
+                raise UsageError(
+                    f"on_subscribe of {self.pattern.text!r} returned {granted!r}; return None or a Grant to let the "
+                    "client in, or raise Forbidden to refuse"
+                )
             return Grant() if granted is None else granted.encoded()
         self.ensure_may(session, "may_subscribe", subscribed=False)
         return Grant()
@@ -131,4 +134,9 @@ class Declaration:
         if self.on_publish is None:
             return payload
         changed = await session.call(self.on_publish, parameters, {"channel": channel, **known}, payload)
+        if isinstance(changed, bool):
+            raise UsageError(
+                f"on_publish of {self.pattern.text!r} returned {changed!r}; return None to publish what came, "
+                "something else to publish that, or raise Forbidden to refuse"
+            )
         return payload if changed is None else encode(changed)

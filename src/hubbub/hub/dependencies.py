@@ -71,11 +71,16 @@ CurrentSession = Annotated[SessionInfo, Depends(current_session)]
 """Who asks, as the annotation of a parameter of a handler or a dependency."""
 
 
-def is_of_connection(parameter: inspect.Parameter) -> bool:
-    """Whether FastAPI takes the parameter from the connection: a dependency, a header, the connection itself."""
-    annotation = parameter.annotation
+def parts_of(annotation: Any) -> tuple[Any, Sequence[Any]]:
+    """The type of an annotation, and what ``Annotated`` says besides."""
     annotation = getattr(annotation, "__value__", annotation)  # of a ``type`` statement
     of, *marks = get_args(annotation) if hasattr(annotation, "__metadata__") else (annotation,)
+    return of, marks
+
+
+def is_of_connection(parameter: inspect.Parameter) -> bool:
+    """Whether FastAPI takes the parameter from the connection: a dependency, a header, the connection itself."""
+    of, marks = parts_of(parameter.annotation)
     if any(isinstance(mark, params.Depends | params.Param) for mark in (*marks, parameter.default)):
         return True
     return isinstance(of, type) and issubclass(of, HTTPConnection)

@@ -1,20 +1,30 @@
 """How the user's plain functions are called for the events of a session."""
 
 import inspect
-from collections.abc import Callable, Collection, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
+from dataclasses import is_dataclass
 from functools import partial
-from types import MappingProxyType
-from typing import Any, get_args
+from types import MappingProxyType, UnionType
+from typing import Annotated, Any, NewType, Union, get_args, get_origin
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException, WebSocketException
 
 from hubbub.errors import InvalidRequest, UsageError
-from hubbub.hub.dependencies import SWALLOWED, ConnectionScope, Dependencies, SessionInfo, is_of_connection, name_of
+from hubbub.hub.dependencies import (
+    SWALLOWED,
+    ConnectionScope,
+    Dependencies,
+    SessionInfo,
+    is_of_connection,
+    name_of,
+    parts_of,
+)
 from hubbub.hub.refusals import invalid, refusal
 from hubbub.protocol.publication import Payload
 from hubbub.spelling import meant_by
@@ -23,24 +33,42 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 _NULL = ("null", b"null")
 
 
+class Data:
+    """Marks the parameter of a handler that takes the client's data: ``text: Annotated[str, Data()]``.
+
+    Models, dataclasses, dicts and lists need no mark, as in FastAPI. All other types need one: without it, a
+    misspelt parameter of the channel's pattern would be filled by the client.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Data()"
+
+
 class Handler:
     """A function of the user's, and what its parameters are: read once, when it is declared.
 
     A parameter is the first of these that fits:
 
-    1. what FastAPI takes from a connection: ``Depends``, ``Security``, ``Header``, ``Cookie``, ``Query``, or
+    1. the message, if it is marked with ``Data``;
+    2. what FastAPI takes from a connection: ``Depends``, ``Security``, ``Header``, ``Cookie``, ``Query``, or
        the connection itself, as ``HTTPConnection``, ``Request`` or ``WebSocket``;
-    2. a parameter of the channel's pattern, by its name, converted to its annotation;
-    3. what the event knows, by its name;
-    4. a ``SessionInfo``: who asks;
-    5. the message, of which there is at most one, validated by its annotation. ``bytes`` gets it as it came;
-       without an annotation it is what its JSON says.
+    3. a parameter of the channel's pattern, by its name, converted to its annotation;
+    4. what the event knows, by its name;
+    5. a ``SessionInfo``: who asks;
+    6. the message, if FastAPI would take it from a body: a model, a dataclass, a ``TypedDict``, a dict, a list.
+
+    There is one message at most, validated by its annotation. ``bytes`` gets it as it came; ``Any`` is what its
+    JSON says.
 
     Args:
-        function: async, or sync, which then runs in a thread.
+        function: async, or sync, which then runs in a thread. An awaitable that it returns is awaited.
         path: the names of the channel pattern's parameters.
         known: the names of what the event gives besides.
         message: whether the event has a payload for a parameter to take.
+        scalars: whether a parameter of any type may take the payload without a mark, unless its name looks like
+            one that is given.
 
     Raises:
         UsageError: a parameter is none of these.
@@ -58,6 +86,7 @@ class Handler:
         path: Collection[str] = (),
         known: Collection[str] = (),
         message: bool = False,
+        scalars: bool = False,
     ) -> None:
         name = name_of(function)
         signature = _read(function, name)
@@ -69,22 +98,34 @@ class Handler:
         self._known: list[str] = []
         self._sessions: list[str] = []
         of_connection: list[inspect.Parameter] = []
-        others: list[inspect.Parameter] = []
+        messages: list[inspect.Parameter] = []
+        unknown: list[inspect.Parameter] = []
         for parameter in signature.parameters.values():
-            if is_of_connection(parameter):
+            if message and _is_marked(parameter, name):
+                messages.append(parameter)
+            elif is_of_connection(parameter):
                 of_connection.append(parameter)
             elif parameter.name in path:
                 self._path[parameter.name] = None if _type(parameter.annotation) is str else _adapter(parameter, name)
             elif parameter.name in known:
                 self._known.append(parameter.name)
-            elif _bare(parameter.annotation) is SessionInfo:
+            elif parts_of(parameter.annotation)[0] is SessionInfo:
                 self._sessions.append(parameter.name)
+            elif message and _is_of_body(parameter.annotation):
+                messages.append(parameter)
             else:
-                others.append(parameter)
-        if len(others) > message:
-            taken = signature.parameters
-            raise UsageError(_explain(name, [p.name for p in others], [*path, *known], taken, message=message))
-        self._message = _Message(others[0], name) if others else None
+                unknown.append(parameter)
+        names = [*path, *known]
+        if scalars and not messages and len(unknown) == 1 and not meant_by(unknown[0].name, names):
+            messages, unknown = unknown, []
+        if unknown:
+            raise UsageError(_explain(name, unknown, names, signature.parameters, message=message))
+        if len(messages) > 1:
+            listed = " and ".join(repr(parameter.name) for parameter in messages)
+            raise UsageError(
+                f"{name}: {listed} would all take the client's data, and only one can; put the fields into one model"
+            )
+        self._message = _Message(messages[0], name) if messages else None
         self._dependencies = Dependencies(name, of_connection, path) if of_connection else None
 
     @property
@@ -152,7 +193,8 @@ class Handler:
     async def _run(self, values: dict[str, Any]) -> Any:
         if self._is_async:
             return await self.function(**values)
-        return await run_in_threadpool(self.function, **values)
+        returned = await run_in_threadpool(self.function, **values)
+        return await returned if inspect.isawaitable(returned) else returned
 
 
 class _Message:
@@ -162,7 +204,7 @@ class _Message:
 
     def __init__(self, parameter: inspect.Parameter, handler: str) -> None:
         self.name = parameter.name
-        self.type = _type(parameter.annotation)
+        self.type = _unmarked(parameter.annotation)
         self._default = parameter.default
         self._parse: Callable[[Payload], Any]
         if self.type is bytes:
@@ -170,7 +212,7 @@ class _Message:
         elif self.type is Any:
             self._parse = partial(from_json, allow_inf_nan=False)
         else:
-            self._parse = _adapter(parameter, handler).validate_json
+            self._parse = _adapter(parameter.replace(annotation=self.type), handler).validate_json
 
     def read(self, payload: Payload | None) -> Any:
         """The value. No payload is the default; so is ``null``, as SDKs send for nothing, if there is one."""
@@ -203,16 +245,55 @@ def _read(function: Callable[..., Any], name: str) -> inspect.Signature:
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
-    function = inspect.unwrap(function)
+    """Whether a call of it is a coroutine, whatever it wraps: a decorator may make either of the other."""
+    while isinstance(function, partial):
+        function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def _is_marked(parameter: inspect.Parameter, handler: str) -> bool:
+    """Whether a parameter says that it takes the client's data.
+
+    Raises:
+        UsageError: it says so by its default.
+    """
+    if isinstance(parameter.default, Data):
+        raise UsageError(
+            f"{handler}: {parameter.name!r} has Data() as its default; write "
+            f"{parameter.name}: Annotated[{_written(parameter)}, Data()]"
+        )
+    return any(isinstance(mark, Data) or mark is Data for mark in parts_of(parameter.annotation)[1])
+
+
+def _unmarked(annotation: Any) -> Any:
+    """The annotation without the marks for us."""
+    of, marks = parts_of(annotation)
+    others = tuple(mark for mark in marks if not isinstance(mark, Data) and mark is not Data)
+    if len(others) == len(marks):
+        return _type(annotation)
+    return Annotated[of, *others] if others else of
+
+
+def _is_of_body(annotation: Any) -> bool:
+    """Whether FastAPI takes parameters of this type from the body, where nothing says otherwise."""
+    of = parts_of(annotation)[0]
+    if isinstance(of, NewType):
+        return _is_of_body(of.__supertype__)
+    origin = get_origin(of) or of
+    if origin in (Union, UnionType):
+        return any(map(_is_of_body, get_args(of)))
+    if not isinstance(origin, type) or issubclass(origin, str | bytes):
+        return False
+    return is_dataclass(origin) or issubclass(origin, BaseModel | Mapping | Sequence | AbstractSet)
+
+
+def _written(parameter: inspect.Parameter) -> str:
+    """The type of a parameter, as the program has it."""
+    return inspect.formatannotation(_type(parts_of(parameter.annotation)[0]))
 
 
 def _type(annotation: Any) -> Any:
     return Any if annotation is inspect.Signature.empty else annotation
-
-
-def _bare(annotation: Any) -> Any:
-    return get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
 
 
 def _adapter(parameter: inspect.Parameter, handler: str) -> TypeAdapter[Any]:
@@ -236,13 +317,17 @@ def _as_bytes(payload: Payload) -> bytes:
     return payload if isinstance(payload, bytes) else payload.encode()
 
 
-def _explain(handler: str, unknown: list[str], names: list[str], taken: Container[str], *, message: bool) -> str:
-    """Why parameters are too many, and what to do."""
-    listed = " and ".join(repr(name) for name in unknown)
+def _explain(
+    handler: str, unknown: list[inspect.Parameter], names: list[str], taken: Container[str], *, message: bool
+) -> str:
+    """Why nothing gives a parameter its value, and what to do."""
+    listed = " and ".join(repr(parameter.name) for parameter in unknown)
+    free = [name for name in names if name not in taken]
+    meant = {parameter.name: meant_by(parameter.name, free) for parameter in unknown}
+    questions = [f"did you mean {right!r}? " for right in meant.values() if right]
     given = f"by name it is given {', '.join(map(repr, names))}" if names else "by name it is given nothing"
-    meant = {name: meant_by(name, [one for one in names if one not in taken]) for name in unknown}
-    questions = [f"did you mean {right!r} by {wrong!r}? " for wrong, right in meant.items() if right]
-    remedy = "".join(questions) + "take anything else with Depends"
-    if message:
-        return f"{handler}: only one of {listed} can be the message; {given}; {remedy}"
-    return f"{handler}: nothing gives {listed}; {given}; {remedy}, or annotate it SessionInfo"
+    data = f"mark the client's data as such, Annotated[{_written(unknown[0])}, Data()], or take it with a model; "
+    return (
+        f"{handler}: nothing gives {listed}; {''.join(questions)}{given}; {data if message else ''}"
+        "take anything else with Depends, or annotate it SessionInfo"
+    )

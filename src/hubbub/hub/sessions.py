@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from hubbub.auth.base import Grant, Identity
-from hubbub.errors import BadRequest, ConnectionLimit, Disconnect, Expired, InvalidToken, SessionEnd
+from hubbub.errors import BadRequest, ConnectionLimit, Disconnect, Expired, InvalidToken, SessionEnd, UsageError
 from hubbub.hub.handlers import Handler
 from hubbub.hub.heartbeat import Heartbeat
 from hubbub.protocol.commands import ConnectRequest
@@ -125,7 +125,7 @@ class Sessions:
         if identity is None:
             raise BadRequest
         if not isinstance(identity, Identity):
-            raise TypeError(f"on_connect returned {identity!r}; it must return an Identity, or None to refuse")
+            raise UsageError(f"on_connect returned {identity!r}; it must return an Identity, or None to refuse")
         return identity.encoded()
 
     def ensure_within_user_limit(self, user: str) -> None:

@@ -1,7 +1,7 @@
 """The map channel, as its clients see it."""
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +22,7 @@ from tests.hub.maps.stage import (
 )
 from tests.hub.sessions import BINARY, ONE_WAY
 
-from hubbub import CommandError, Grant, Identity, Publication, SessionInfo
+from hubbub import CommandError, Data, Grant, Identity, Publication, SessionInfo
 from hubbub.errors import Forbidden
 from hubbub.protocol.commands import FilterNode
 from hubbub.protocol.filters import Filter
@@ -883,7 +883,7 @@ def test_the_apps_function_gets_what_is_published_and_may_change_it(clock: Clock
     async def scene() -> None:
         seen: list[Any] = []
 
-        async def judge(number: int, key: str, name: str, session: SessionInfo) -> int | None:
+        async def judge(number: Annotated[int, Data()], key: str, name: str, session: SessionInfo) -> int | None:
             seen.append((number, key, name, session.user))
             if number < 0:
                 raise CommandError("too cold", code=444)
