@@ -10,6 +10,7 @@ import hashlib
 import os
 import select
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
 from typing import NamedTuple, Self
+
+from tests.tls import TlsSocket
 
 HANDSHAKE_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 SOCKET_TIMEOUT = 10.0
@@ -109,7 +112,7 @@ def decode_frame(buffer: bytearray) -> Frame | None:
 
 
 class Peer:
-    """One WebSocket client connection over a plain socket."""
+    """One WebSocket client connection over a socket, with TLS if it is told what to trust."""
 
     def __init__(
         self,
@@ -120,6 +123,7 @@ class Peer:
         headers: Sequence[tuple[str, str]] = (),
         reads: bool = True,
         answers_pings: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.name = name
         self.answers_pings = answers_pings
@@ -134,17 +138,18 @@ class Peer:
         self._news = threading.Condition()
         self._reader: threading.Thread | None = None
         self._reading = False
-        self._socket = socket.socket()
-        self._socket.settimeout(SOCKET_TIMEOUT)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw = socket.socket()
+        raw.settimeout(SOCKET_TIMEOUT)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not reads:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALLEST_RECEIVE_BUFFER)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALLEST_RECEIVE_BUFFER)
         try:
-            self._socket.connect(("127.0.0.1", port))
-            self.address: tuple[str, int] = self._socket.getsockname()
+            raw.connect(("127.0.0.1", port))
+            self.address: tuple[str, int] = raw.getsockname()
+            self._socket = raw if tls is None else TlsSocket(raw, tls)
             self._shake_hands(port, path, headers)
         except BaseException:
-            self._socket.close()
+            raw.close()
             raise
         if reads:
             self.resume()
@@ -246,6 +251,8 @@ class Peer:
 
     def _poll(self) -> bytes | None:
         """What has arrived, `b""` for the end, None after a moment of silence, so that `stall()` takes hold."""
+        if isinstance(self._socket, TlsSocket) and self._socket.has_decrypted():
+            return self._socket.recv(1 << 18)
         readable, _, _ = select.select([self._socket], [], [], 0.05)
         return self._socket.recv(1 << 18) if readable else None
 
@@ -376,14 +383,15 @@ class Peer:
 class Guests(ExitStack):
     """The peers of one scenario on one server; all are gone when the block ends."""
 
-    def __init__(self, port: int, path: str = "/ws/chat") -> None:
+    def __init__(self, port: int, path: str = "/ws/chat", *, tls: ssl.SSLContext | None = None) -> None:
         super().__init__()
         self.port = port
         self.path = path
+        self.tls = tls
 
     def enter(
         self, name: str, *, reads: bool = True, answers_pings: bool = True, headers: Sequence[tuple[str, str]] = ()
     ) -> Peer:
         """A new peer that has joined."""
-        peer = Peer(self.port, self.path, name=name, reads=reads, answers_pings=answers_pings, headers=headers)
-        return self.enter_context(peer)
+        options = {"name": name, "reads": reads, "answers_pings": answers_pings, "headers": headers, "tls": self.tls}
+        return self.enter_context(Peer(self.port, self.path, **options))  # type: ignore[arg-type]

@@ -72,7 +72,7 @@ class AfterBinary:
 
 def send_one_binary_frame(server: Server) -> AfterBinary:
     """A sends one binary frame to a text chat; then B, C and the newcomer E speak."""
-    with Guests(server.port) as guests:
+    with Guests(server.port, tls=server.tls) as guests:
         a, b, c, d = (guests.enter(name) for name in "ABCD")
         a.send_binary(b"\x00")
         offender = a.expect_close()
@@ -99,12 +99,12 @@ class AfterChurn:
     faults: list[str]
 
 
-def reset_connections_for_ever(port: int, seed: int, ended: threading.Event, resets: list[int]) -> None:
+def reset_connections_for_ever(server: Server, seed: int, ended: threading.Event, resets: list[int]) -> None:
     """Join, say something, vanish with a TCP RST a moment later; again and again."""
     moments = random.Random(seed)
     while not ended.is_set():
         with suppress(OSError, HandshakeRefused):
-            peer = Peer(port, name=f"churner {seed}", reads=False)
+            peer = Peer(server.port, name=f"churner {seed}", reads=False, tls=server.tls)
             with peer:
                 peer.send_text("hi")
                 ended.wait(moments.uniform(0, 0.04))
@@ -121,10 +121,9 @@ def churn(server: Server, seconds: float, *, until_dead: bool = False) -> AfterC
     """
     ended, resets, lines = threading.Event(), list[int](), list[str]()
     churners = [
-        threading.Thread(target=reset_connections_for_ever, args=(server.port, seed, ended, resets))
-        for seed in range(6)
+        threading.Thread(target=reset_connections_for_ever, args=(server, seed, ended, resets)) for seed in range(6)
     ]
-    with Guests(server.port) as guests:
+    with Guests(server.port, tls=server.tls) as guests:
         chatters = [guests.enter(name) for name in "ABCD"]
         first_chatters = list(chatters)
         kicked = kicked_unheard = 0
@@ -213,7 +212,7 @@ class AfterReset:
 
 def reset_a_stalled_peer(server: Server) -> AfterReset:
     """S stops reading while B speaks, and then vanishes; then the others go on talking."""
-    with Guests(server.port) as guests:
+    with Guests(server.port, tls=server.tls) as guests:
         b, c, sleeper, d = (guests.enter(name, reads=name != "S") for name in "BCSD")
         speak_until_stuck(b, [c, d])
         sleeper.reset()
@@ -241,7 +240,7 @@ class AfterLeave:
 
 def leave_during_a_broadcast(server: Server) -> AfterLeave:
     """A leaves while what B says is on its way to S, who is slow, and to C and D behind S."""
-    with Guests(server.port) as guests:
+    with Guests(server.port, tls=server.tls) as guests:
         a, sleeper, c, d, b = (guests.enter(name, reads=name != "S") for name in "ASCDB")
         sent, _, stuck = speak_until_stuck(b, [a, c])
         if not stuck:
@@ -289,15 +288,17 @@ class AfterKnock:
 def knock(server: Server) -> AfterKnock:
     """A page of another site, a page of this one and a program try to join, all with a token in the query."""
 
+    path = f"/ws/chat?room=1&token={TOKEN}"
+
     def try_to_join(*headers: tuple[str, str]) -> int:
         try:
-            with Peer(server.port, f"/ws/chat?room=1&token={TOKEN}", name="a visitor", headers=headers):
+            with Peer(server.port, path, name="a visitor", headers=headers, tls=server.tls):
                 return 101
         except HandshakeRefused as refusal:
             return refusal.status
 
     foreign = try_to_join(("Origin", "https://evil.example"), ("Cookie", "session=of-the-victim"))
-    own = try_to_join(("Origin", f"http://127.0.0.1:{server.port}"))
+    own = try_to_join(("Origin", server.ws.replace("ws", "http", 1)))
     program = try_to_join()
     server.get(f"/nothing-here?token={TOKEN}")
     server.wait_for_log("nothing-here")
@@ -317,7 +318,7 @@ def talk_across_workers(server: Server) -> AcrossWorkers:
     The kernel spreads connections as it likes, so one worker is frozen while the other's three join.
     """
     first, second = server.workers()
-    with Guests(server.port) as guests:
+    with Guests(server.port, tls=server.tls) as guests:
         with server.hiccup(second):
             here = [guests.enter(f"one of the first worker {number}") for number in range(3)]
         with server.hiccup(first):

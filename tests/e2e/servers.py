@@ -12,8 +12,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
+
+from tests.tls import certificate, trust
 
 from .peers import Peer
 
@@ -21,11 +23,16 @@ APPS = Path(__file__).parent / "apps"
 HUBBUB_RUN = "hubbub-run"
 OWN_RUNNER = "own-runner"
 WIRE = "wire"
+WIRE_TLS = "wire-tls"
+WIRE_ASYNCIO_TLS = "wire-asyncio-tls"
 UVICORN_KINDS = ("uvicorn-default", "uvicorn-websockets", "uvicorn-wsproto")
+TLS_KINDS = (WIRE_TLS, WIRE_ASYNCIO_TLS)
 OTHER_KINDS = ("hypercorn", "granian")
 
 UVICORN_OPTIONS = {
     WIRE: ("--ws", "hubbub.wire:Protocol", "--loop", "uvloop", "--http", "httptools"),
+    WIRE_TLS: ("--ws", "hubbub.wire:Protocol", "--loop", "uvloop", "--http", "httptools"),
+    WIRE_ASYNCIO_TLS: ("--ws", "hubbub.wire:Protocol", "--loop", "asyncio", "--http", "h11"),
     "uvicorn-default": (),
     "uvicorn-websockets": ("--ws", "websockets"),
     "uvicorn-wsproto": ("--ws", "wsproto"),
@@ -65,6 +72,8 @@ class StartFailure(AssertionError):
 def command_for(kind: str, app: str, port: int, options: Sequence[str]) -> list[str]:
     if kind in UVICORN_OPTIONS:
         base = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--app-dir", str(APPS)]
+        if kind in TLS_KINDS:
+            base += ["--ssl-certfile", certificate()[0], "--ssl-keyfile", certificate()[1]]
         return [*base, *UVICORN_OPTIONS[kind], *options]
     if kind == HUBBUB_RUN:
         return [str(Path(sys.executable).with_name("hubbub")), "run", app, "--port", str(port), *options]
@@ -105,6 +114,9 @@ class Server:
     ) -> None:
         self.kind = kind
         self.port = free_port()
+        self.tls = trust() if kind in TLS_KINDS else None
+        """What its peers trust, if it is reached by TLS."""
+        self.ws = f"{'ws' if self.tls is None else 'wss'}://127.0.0.1:{self.port}"
         self.log_path = log_path
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
         python_path = os.pathsep.join(filter(None, [str(APPS), inherited.get("PYTHONPATH")]))
@@ -144,7 +156,11 @@ class Server:
     # Looking.
 
     def get(self, path: str) -> tuple[int, bytes]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = (
+            HTTPConnection("127.0.0.1", self.port, timeout=5)
+            if self.tls is None
+            else HTTPSConnection("127.0.0.1", self.port, timeout=5, context=self.tls)
+        )
         with contextlib.closing(connection):
             connection.request("GET", path)
             response = connection.getresponse()

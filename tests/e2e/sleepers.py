@@ -1,5 +1,6 @@
 """What goes wrong when peers do not read, or are frozen, and what that does to memory and to a stop."""
 
+import os
 import select
 import signal
 import subprocess
@@ -9,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.tls import certificate
 
 from .peers import Close, Guests, Peer
 from .scenarios import LEFT, MESSAGE_SIZE, PATIENCE, address, said, speak_until_stuck
@@ -33,7 +36,7 @@ def nearly_all_within(delays: Sequence[float]) -> float:
 
 def stall_one_reader(server: Server, *, watch_for: float) -> AfterStall:
     """S stops reading while B speaks to C; then the server has `watch_for` seconds to get rid of S."""
-    with Guests(server.port) as guests:
+    with Guests(server.port, tls=server.tls) as guests:
         b, c = guests.enter("B"), guests.enter("C")
         _, usual_delays, _ = speak_until_stuck(b, [b, c])
         before = server.state()
@@ -70,7 +73,7 @@ class AfterStop:
 
 def stop_with_guests(server: Server, *, stalled: bool, within: float, frozen_for: float = 0.0) -> AfterStop:
     """SIGTERM, with five healthy clients and perhaps one who has stopped reading."""
-    with Guests(server.port) as guests:
+    with Guests(server.port, tls=server.tls) as guests:
         healthy = [guests.enter(name) for name in "ABCDE"]
         if stalled:
             guests.enter("S", reads=False)
@@ -89,7 +92,8 @@ class AfterFreeze:
 def frozen_process(server: Server) -> Iterator[None]:
     """A client process that has joined and is then stopped with SIGSTOP."""
     command = [sys.executable, str(Path(__file__).with_name("listener.py"))]
-    with subprocess.Popen([*command, f"ws://127.0.0.1:{server.port}/ws/chat"], stdout=subprocess.PIPE) as process:
+    env = {**os.environ, "SSL_CERT_FILE": certificate()[0]}
+    with subprocess.Popen([*command, f"{server.ws}/ws/chat"], env=env, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             ready, _, _ = select.select([process.stdout], [], [], 10.0)
@@ -104,7 +108,7 @@ def frozen_process(server: Server) -> Iterator[None]:
 @contextmanager
 def silent_socket(server: Server) -> Iterator[None]:
     """A client that has joined and then neither reads nor answers pings: an unplugged cable, from the server."""
-    with Peer(server.port, name="the silent one", reads=False):
+    with Peer(server.port, name="the silent one", reads=False, tls=server.tls):
         yield
 
 
@@ -114,7 +118,7 @@ def freeze_a_client(server: Server, *, as_process: bool, watch_for: float) -> Af
     B and C talk all the while if it is a process, so that there is something to deliver to it; a silent
     socket is left in a quiet room, where nothing but a ping can find it out.
     """
-    with Guests(server.port) as guests:
+    with Guests(server.port, tls=server.tls) as guests:
         b, c, d = (guests.enter(name) for name in "BCD")
         with frozen_process(server) if as_process else silent_socket(server):
             frozen_at = time.monotonic()
@@ -141,7 +145,7 @@ class AfterBomb:
 
 def send_a_huge_message(server: Server, *, size: int = 8 << 20, sleepers: int = 10) -> AfterBomb:
     """One sends 8 MB into a room with ten who do not read; how much memory does the server keep?"""
-    with Guests(server.port) as guests:
+    with Guests(server.port, tls=server.tls) as guests:
         b, c = guests.enter("B"), guests.enter("C")
         for number in range(sleepers):
             guests.enter(f"sleeper {number}", reads=False)
@@ -166,7 +170,7 @@ class AfterFlood:
 
 def flood_sleepers(server: Server, *, messages: int = 800, sleepers: int = 10) -> AfterFlood:
     """B sends 48 MB in messages of an allowed size to C, who reads, and to ten who do not."""
-    with Guests(server.port) as guests:
+    with Guests(server.port, tls=server.tls) as guests:
         b, c = guests.enter("B"), guests.enter("C")
         for number in range(sleepers):
             guests.enter(f"sleeper {number}", reads=False)

@@ -2,7 +2,7 @@
 
 Each failure is one scenario, played first on the tutorial's app, to show that the scenario bites, and
 then on Hubbub's: as `hubbub run` serves it, and on uvicorn, with the fast path and with each of
-uvicorn's own three WebSocket implementations.
+uvicorn's own three WebSocket implementations. The fast path is served over TLS as well, by both event loops.
 """
 
 import re
@@ -18,7 +18,7 @@ from . import scenarios, sleepers
 from .conftest import Play, Serve
 from .peers import Close
 from .scenarios import TOKEN
-from .servers import APPS, HUBBUB_RUN, OWN_RUNNER, UVICORN_KINDS, WIRE, StartFailure, faults_in, free_port
+from .servers import APPS, HUBBUB_RUN, OWN_RUNNER, TLS_KINDS, UVICORN_KINDS, WIRE, StartFailure, faults_in, free_port
 
 TUTORIAL = "tutorial_chat:app"
 HUB = "hub_chat:app"
@@ -29,7 +29,7 @@ UVICORN_QUICK_PINGS = ("--ws-ping-interval", "1", "--ws-ping-timeout", "1")
 LARGE_QUEUE = {"HUBBUB_MAX_QUEUED_BYTES": str(64 << 20)}  # so that nobody is evicted for being slow
 
 on_uvicorn = pytest.mark.parametrize("kind", UVICORN_KINDS)
-everywhere = pytest.mark.parametrize("kind", [HUBBUB_RUN, WIRE, *UVICORN_KINDS])
+everywhere = pytest.mark.parametrize("kind", [HUBBUB_RUN, WIRE, *TLS_KINDS, *UVICORN_KINDS])
 
 
 # 1. One binary frame.
@@ -278,13 +278,13 @@ def test_a_huge_message_is_refused_and_kept_for_nobody(play: Play, kind: str) ->
     assert seen.offender.code == 1009
     assert seen.offender.reason
     assert seen.missed == []
-    if kind in (HUBBUB_RUN, WIRE):
+    if kind in (HUBBUB_RUN, WIRE, *TLS_KINDS):
         assert seen.peak < 4 << 20, "refused by its header: it is never buffered"
     else:
         assert seen.kept < 24 << 20, "uvicorn reads all 8 MB, and in pieces, before anybody can refuse them"
 
 
-@everywhere
+@pytest.mark.parametrize("kind", [HUBBUB_RUN, WIRE, *UVICORN_KINDS])
 def test_what_sleepers_do_not_read_is_bounded_for_all_of_them_together(play: Play, kind: str) -> None:
     """48 MB are on their way to ten sleepers, each of whom may fall 64 MiB behind; all together, 16 MiB."""
     settings = {**LARGE_QUEUE, "HUBBUB_MAX_QUEUED_BYTES_TOTAL": str(16 << 20)}

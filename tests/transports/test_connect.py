@@ -81,7 +81,7 @@ def chat() -> App:
 
 
 def test_members_hear_each_other_and_who_leaves(chat: App, serve: Serve, implementation: str) -> None:
-    url = f"ws://{serve(chat.app, implementation).url}/chat"
+    url = f"{serve(chat.app, implementation).ws}/chat"
     with connect(url) as alice, connect(url) as bob:
         alice.send("hello")
         assert alice.recv(timeout=5) == bob.recv(timeout=5) == "said: hello"
@@ -93,7 +93,7 @@ def test_members_hear_each_other_and_who_leaves(chat: App, serve: Serve, impleme
 
 
 def test_a_peer_that_vanishes_leaves_like_any_other(chat: App, serve: Serve, implementation: str) -> None:
-    url = f"ws://{serve(chat.app, implementation).url}/chat"
+    url = f"{serve(chat.app, implementation).ws}/chat"
     with connect(url) as bob:
         with connect(url) as vanishing:
             reset(vanishing)
@@ -103,7 +103,7 @@ def test_a_peer_that_vanishes_leaves_like_any_other(chat: App, serve: Serve, imp
 
 
 def test_a_binary_frame_closes_its_sender_alone(chat: App, serve: Serve, implementation: str) -> None:
-    url = f"ws://{serve(chat.app, implementation).url}/chat"
+    url = f"{serve(chat.app, implementation).ws}/chat"
     with connect(url) as bob, connect(url) as mallory:
         mallory.send(b"\0")
         assert closed(mallory) == (1003, "this endpoint reads text messages")
@@ -113,7 +113,7 @@ def test_a_binary_frame_closes_its_sender_alone(chat: App, serve: Serve, impleme
 
 
 def test_a_message_over_the_limit_closes_1009_and_says_the_limit(chat: App, serve: Serve, implementation: str) -> None:
-    url = f"ws://{serve(chat.app, implementation).url}/chat"
+    url = f"{serve(chat.app, implementation).ws}/chat"
     with connect(url) as websocket:
         websocket.send("x" * 65536)
         assert websocket.recv(timeout=5) == "said: " + "x" * 65536
@@ -132,7 +132,7 @@ def test_more_messages_than_the_rate_close_1008(serve: Serve, implementation: st
             async for text in client:
                 await client.send(text)
 
-    with connect(f"ws://{serve(app.app, implementation).url}/") as websocket:
+    with connect(f"{serve(app.app, implementation).ws}/") as websocket:
         for number in range(10):
             websocket.send(str(number))
             assert websocket.recv(timeout=5) == str(number)
@@ -149,7 +149,7 @@ def test_more_bytes_than_the_rate_close_1008(serve: Serve, implementation: str) 
             async for _ in client:
                 pass
 
-    with connect(f"ws://{serve(app.app, implementation).url}/") as websocket:
+    with connect(f"{serve(app.app, implementation).ws}/") as websocket:
         websocket.send("x" * 2000)
         assert closed(websocket) == (1008, "more than 1000 bytes a second")
 
@@ -165,7 +165,7 @@ def test_a_busy_handler_keeps_its_client_until_the_inbox_is_full(serve: Serve, i
                 await client.send(text)
                 await release.wait()
 
-    with connect(f"ws://{serve(app.app, implementation).url}/") as websocket:
+    with connect(f"{serve(app.app, implementation).ws}/") as websocket:
         websocket.send("first")
         assert websocket.recv(timeout=5) == "first"
         for number in range(52):
@@ -188,7 +188,7 @@ def test_a_push_only_body_is_cancelled_when_the_peer_goes(serve: Serve, implemen
                 app.seen.append("cleaned up")
         app.seen.append("went on")
 
-    with connect(f"ws://{serve(app.app, implementation).url}/") as websocket:
+    with connect(f"{serve(app.app, implementation).ws}/") as websocket:
         assert websocket.recv(timeout=5) == "started"
     within(3, lambda: app.seen == ["cleaned up", "went on"], "the body's end")
 
@@ -204,7 +204,7 @@ def test_a_loop_of_sends_ends_when_the_peer_vanishes(serve: Serve, implementatio
                 await asyncio.sleep(0.001)
         app.seen.append("went on")  # type: ignore[unreachable]
 
-    with connect(f"ws://{serve(app.app, implementation).url}/") as websocket:
+    with connect(f"{serve(app.app, implementation).ws}/") as websocket:
         assert websocket.recv(timeout=5) == "tick"
         reset(websocket)
     within(3, lambda: app.seen == ["went on"], "the body's end")
@@ -222,7 +222,7 @@ def test_what_the_peer_sent_before_it_left_is_still_read(serve: Serve, implement
                 app.seen.append(text)
         app.seen.append("end")
 
-    with connect(f"ws://{serve(app.app, implementation).url}/") as websocket:
+    with connect(f"{serve(app.app, implementation).ws}/") as websocket:
         for number in range(5):
             websocket.send(str(number))
     within(3, lambda: app.seen == ["0", "1", "2", "3", "4", "end"], "all messages")
@@ -238,11 +238,11 @@ def test_leaving_the_block_closes_1000_or_the_code_asked_for(serve: Serve, imple
             if code:
                 await client.close(code, "asked for")
 
-    url = serve(app.app, implementation).url
-    with connect(f"ws://{url}/0") as websocket:
+    url = serve(app.app, implementation).ws
+    with connect(f"{url}/0") as websocket:
         assert websocket.recv(timeout=5) == "one"
         assert closed(websocket) == (1000, "")
-    with connect(f"ws://{url}/4000") as websocket:
+    with connect(f"{url}/4000") as websocket:
         assert websocket.recv(timeout=5) == "one"
         assert closed(websocket) == (4000, "asked for")
     assert app.goodbyes == [Goodbye(1000, "", "app"), Goodbye(4000, "asked for", "app")]
@@ -260,7 +260,7 @@ def test_an_exception_of_the_handler_closes_1011_and_is_logged_once_with_the_cli
             async for _ in client:
                 raise ValueError("a fault of the handler")
 
-    url = f"ws://{serve(app.app, implementation).url}/"
+    url = f"{serve(app.app, implementation).ws}/"
     with caplog.at_level(logging.WARNING), connect(url) as bystander:
         with connect(url) as websocket:
             websocket.send("go")
@@ -288,7 +288,7 @@ def test_an_exception_reaches_the_dependencies(serve: Serve, implementation: str
         async with app.hub.connect(websocket):
             raise ValueError("a fault of the handler")
 
-    with connect(f"ws://{serve(app.app, implementation).url}/") as websocket:
+    with connect(f"{serve(app.app, implementation).ws}/") as websocket:
         assert closed(websocket)[0] == 1011
     within(3, lambda: app.seen == ["rolled back"], "the dependency's end")
 
@@ -303,7 +303,7 @@ def test_a_websocket_exception_in_the_body_closes_with_its_code(
         async with app.hub.connect(websocket):
             raise WebSocketException(4400, "not like this")
 
-    with connect(f"ws://{serve(app.app, implementation).url}/") as websocket:
+    with connect(f"{serve(app.app, implementation).ws}/") as websocket:
         assert closed(websocket) == (4400, "not like this")
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
@@ -326,13 +326,13 @@ def test_text_binary_and_json_go_both_ways(serve: Serve, implementation: str) ->
             async for value in client:
                 await client.send(Point(x=value["x"] + 1))
 
-    url = serve(app.app, implementation).url
-    with connect(f"ws://{url}/bytes") as websocket:
+    url = serve(app.app, implementation).ws
+    with connect(f"{url}/bytes") as websocket:
         websocket.send(b"abc")
         assert websocket.recv(timeout=5) == b"cba"
         websocket.send("text")
         assert closed(websocket) == (1003, "this endpoint reads binary messages")
-    with connect(f"ws://{url}/json") as websocket:
+    with connect(f"{url}/json") as websocket:
         websocket.send('{"x": 1}')
         assert json.loads(websocket.recv(timeout=5)) == {"x": 2}
         websocket.send("{")
@@ -356,7 +356,7 @@ def test_fastapi_machinery_works_unchanged(serve: Serve, implementation: str) ->
             await client.send([client.info.path, client.info.address, client.info.id in app.hub.clients])
 
     app.app.include_router(router)
-    url = f"ws://{serve(app.app, implementation).url}/rooms/3?name=Ada"
+    url = f"{serve(app.app, implementation).ws}/rooms/3?name=Ada"
     with connect(url, additional_headers={"x-greeting": "Hello"}, subprotocols=["v1", "v2"]) as websocket:  # type: ignore[list-item]
         assert websocket.subprotocol == "v2"
         assert websocket.response is not None
@@ -380,19 +380,19 @@ def test_lifespan_state_reaches_the_endpoint(serve: Serve, implementation: str) 
         async with hub.connect(websocket) as client:
             await client.send(websocket.state.database)
 
-    with connect(f"ws://{serve(app, implementation).url}/") as websocket:
+    with connect(f"{serve(app, implementation).ws}/") as websocket:
         assert websocket.recv(timeout=5) == "connected"
 
 
 def test_a_foreign_origin_is_refused_before_the_accept_and_the_log_says_why(
     chat: App, serve: Serve, implementation: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = f"ws://{serve(chat.app, implementation).url}/chat"
+    url = f"{serve(chat.app, implementation).ws}/chat"
     with pytest.raises(InvalidStatus) as refused, connect(url, origin="https://evil.example"):
         pass
     assert refused.value.response.status_code == 403
     assert any("https://evil.example" in record.getMessage() for record in caplog.records)
-    own = url.replace("ws://", "http://").removesuffix("/chat")
+    own = url.replace("ws", "http", 1).removesuffix("/chat")
     with connect(url, origin=own) as websocket:  # type: ignore[arg-type]
         websocket.send("x")
         assert websocket.recv(timeout=5) == "said: x"
@@ -407,7 +407,7 @@ def test_connections_over_the_limits_are_refused(serve: Serve, implementation: s
             async for _ in client:
                 pass
 
-    url = f"ws://{serve(app.app, implementation).url}/"
+    url = f"{serve(app.app, implementation).ws}/"
     with connect(url), pytest.raises(InvalidStatus), connect(url):
         pass
     within(3, lambda: not app.hub.clients, "the first client's end")
@@ -430,7 +430,7 @@ def test_a_refusing_dependency_refuses_before_the_accept(serve: Serve, implement
         async with app.hub.connect(websocket, user=user) as client:
             await client.send(f"hello {user}")
 
-    url = f"ws://{serve(app.app, implementation).url}/"
+    url = f"{serve(app.app, implementation).ws}/"
     for token, status in (("", 403), ("wrong", 403), ("unknown", 401)):
         with pytest.raises(InvalidStatus) as refused, connect(f"{url}?token={token}"):
             pass
@@ -452,11 +452,11 @@ def test_publishing_from_a_route_and_from_a_thread_reaches_the_members(
     def synchronous(text: str) -> int:
         return chat.hub.publish_sync("room", {"text": text}).offset
 
-    url = serve(chat.app, implementation).url
-    with connect(f"ws://{url}/chat") as websocket:
-        httpx.post(f"http://{url}/async", params={"text": "from a route"}).raise_for_status()
+    served = serve(chat.app, implementation)
+    with connect(f"{served.ws}/chat") as websocket:
+        httpx.post(f"{served.http}/async", params={"text": "from a route"}).raise_for_status()
         assert websocket.recv(timeout=5) == "from a route"
-        httpx.post(f"http://{url}/sync", params={"text": "from a thread"}).raise_for_status()
+        httpx.post(f"{served.http}/sync", params={"text": "from a thread"}).raise_for_status()
         assert websocket.recv(timeout=5) == '{"text":"from a thread"}'
 
 
@@ -471,10 +471,8 @@ def test_a_reader_that_stops_is_evicted_and_the_others_do_not_notice(serve: Serv
                 await app.hub.publish("room", text)
 
     served = serve(app.app, implementation)
-    url = f"ws://{served.url}/"
-    with socket.socket() as sleeper, connect(url) as bob:
-        sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sleeper.connect(("127.0.0.1", served.port))
+    url = f"{served.ws}/"
+    with served.dial(receive_buffer=4096) as sleeper, connect(url) as bob:
         sleeper.sendall(HANDSHAKE)
         within(5, lambda: len(app.hub.clients) == 2, "both to join")
         for number in range(300):
@@ -491,7 +489,7 @@ def test_a_reader_that_stops_is_evicted_and_the_others_do_not_notice(serve: Serv
 
 def test_a_stop_tells_every_client_1012_and_a_reason(chat: App, serve: Serve, implementation: str) -> None:
     served = serve(chat.app, implementation)
-    with connect(f"ws://{served.url}/chat") as websocket:
+    with connect(f"{served.ws}/chat") as websocket:
         websocket.send("x")
         assert websocket.recv(timeout=5) == "said: x"
         # In a process of its own the signal does this; see the end-to-end tests.
@@ -501,7 +499,7 @@ def test_a_stop_tells_every_client_1012_and_a_reason(chat: App, serve: Serve, im
         code, reason = closed(websocket)
         assert code == 1012
         assert "come back" in reason
-        with pytest.raises(InvalidStatus), connect(f"ws://{served.url}/chat"):
+        with pytest.raises(InvalidStatus), connect(f"{served.ws}/chat"):
             pass
     begun = time.monotonic()
     served.stop()
@@ -517,8 +515,7 @@ def test_a_silent_peer_is_noticed_within_the_bound(serve: Serve, implementation:
             async for _ in client:
                 pass
 
-    port = serve(app.app, implementation).port
-    with socket.create_connection(("127.0.0.1", port)) as silent:
+    with serve(app.app, implementation).dial() as silent:
         silent.sendall(HANDSHAKE)
         within(3, lambda: app.hub.clients, "the silent peer to be a client")
         within(3, lambda: not app.hub.clients, "the silent peer to be noticed")
@@ -534,7 +531,7 @@ def test_a_peer_that_answers_pings_stays(serve: Serve, implementation: str) -> N
             async for text in client:
                 await client.send(text)
 
-    with connect(f"ws://{serve(app.app, implementation).url}/") as websocket:
+    with connect(f"{serve(app.app, implementation).ws}/") as websocket:
         time.sleep(1.5)  # the time that passes is the subject
         websocket.send("still here")
         assert websocket.recv(timeout=5) == "still here"

@@ -101,7 +101,7 @@ def replies(lines: Iterator[str]) -> Iterator[Any]:
 )
 def test_a_conversation_over_http(serve: Serve, wire: str, method: str, path: str) -> None:
     hub, app = make()
-    url = f"http://{serve(app, wire).url}"
+    url = f"{serve(app, wire).http}"
     connect = '{"id":1,"connect":{}}'
     options: Any = {"content": connect} if method == "POST" else {"params": {"cf_connect": connect}}
     with httpx.Client(timeout=5) as client, client.stream(method, url + path, **options) as stream:

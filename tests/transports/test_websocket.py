@@ -334,7 +334,7 @@ def talk(url: str, **options: Any) -> Any:
 
 def test_clients_hear_each_other(serve: Serve, implementation: str) -> None:
     app = App()
-    url = f"ws://{serve(app.app, implementation).url}/connection/websocket"
+    url = f"{serve(app.app, implementation).ws}/connection/websocket"
     with talk(url) as anna, talk(url) as bert:
         for one in (anna, bert):
             assert one.ask(2, subscribe={"channel": "room:a"})["subscribe"]["recoverable"]
@@ -351,7 +351,7 @@ def test_clients_hear_each_other(serve: Serve, implementation: str) -> None:
 
 def test_what_was_missed_is_recovered_by_who_comes_back(serve: Serve, implementation: str) -> None:
     app = App()
-    url = f"ws://{serve(app.app, implementation).url}/connection/websocket"
+    url = f"{serve(app.app, implementation).ws}/connection/websocket"
     with talk(url) as guest:
         result = guest.ask(2, subscribe={"channel": "room:a"})["subscribe"]
     for number in range(3):
@@ -365,7 +365,7 @@ def test_what_was_missed_is_recovered_by_who_comes_back(serve: Serve, implementa
 
 def test_protobuf_is_binary_and_its_subprotocol_is_answered(serve: Serve, implementation: str) -> None:
     app = App()
-    url = f"ws://{serve(app.app, implementation).url}/connection/websocket"
+    url = f"{serve(app.app, implementation).ws}/connection/websocket"
     with connect(url, subprotocols=["centrifuge-protobuf"]) as websocket:  # type: ignore[list-item]
         assert websocket.subprotocol == "centrifuge-protobuf"
         websocket.send(bytes.fromhex("04 0801 2200"))
@@ -377,7 +377,7 @@ def test_protobuf_is_binary_and_its_subprotocol_is_answered(serve: Serve, implem
 
 def test_what_is_against_the_protocol_is_told_by_code_and_reason(serve: Serve, implementation: str) -> None:
     app = App()
-    url = f"ws://{serve(app.app, implementation).url}/connection/websocket"
+    url = f"{serve(app.app, implementation).ws}/connection/websocket"
     for first, closed in (
         ("rubbish", (3501, "bad request")),
         ('{"id":1,"connect":{"token":"x"}}', (3500, "invalid token")),
@@ -394,7 +394,7 @@ def test_what_is_against_the_protocol_is_told_by_code_and_reason(serve: Serve, i
 
 def test_no_compression_is_agreed_to_on_the_fast_path(serve: Serve, wire: str) -> None:
     app = App()
-    url = f"ws://{serve(app.app, wire).url}/connection/websocket"
+    url = f"{serve(app.app, wire).ws}/connection/websocket"
     with connect(url, compression="deflate") as websocket:
         assert websocket.response is not None
         assert "sec-websocket-extensions" not in websocket.response.headers
@@ -402,21 +402,21 @@ def test_no_compression_is_agreed_to_on_the_fast_path(serve: Serve, wire: str) -
 
 def test_a_foreign_page_and_a_plain_request_do_not_get_in(serve: Serve, implementation: str) -> None:
     app = App()
-    address = serve(app.app, implementation).url
-    url = f"ws://{address}/connection/websocket"
+    served = serve(app.app, implementation)
+    url = f"{served.ws}/connection/websocket"
     with pytest.raises(InvalidStatus) as refused, connect(url, origin="https://evil.example"):  # type: ignore[arg-type]
         pass
     assert refused.value.response.status_code == 403
-    with connect(url, origin=f"http://{address}"):  # type: ignore[arg-type]
+    with connect(url, origin=served.http):  # type: ignore[arg-type]
         pass
-    assert httpx.get(f"http://{address}/connection/websocket").status_code == 400
+    assert httpx.get(f"{served.http}/connection/websocket").status_code == 400
 
 
 def test_a_stop_ends_every_session_with_shutdown(serve: Serve, implementation: str) -> None:
     app = App()
     served = serve(app.app, implementation)
-    url = f"ws://{served.url}/connection/websocket"
-    with talk(url) as guest, connect(f"ws://{served.url}/connection/uni_websocket?cf_connect=%7B%7D") as listener:
+    url = f"{served.ws}/connection/websocket"
+    with talk(url) as guest, connect(f"{served.ws}/connection/uni_websocket?cf_connect=%7B%7D") as listener:
         assert "connect" in json.loads(str(listener.recv(timeout=5)))
         engine = app.hub._running()
         engine.loop.call_soon_threadsafe(engine.begin_stop)
@@ -452,9 +452,7 @@ def test_a_reader_that_stops_is_evicted_and_its_connection_ends(
 ) -> None:
     app = App(max_queued_bytes=128 * 1024)
     served = serve(app.app, implementation)
-    with socket.socket() as sleeper:
-        sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sleeper.connect(("127.0.0.1", served.port))
+    with served.dial(receive_buffer=4096) as sleeper:
         subscribe(sleeper)
         within(5, lambda: app.hub._running().fanout.receivers("room:a") == 1, "the sleeper to subscribe")
         for number in range(400):
@@ -472,7 +470,7 @@ def test_an_identity_of_the_handshake_is_that_of_the_session(serve: Serve, imple
     async def who(connection: HTTPConnection) -> Identity:
         return Identity(connection.headers["x-user"], data={"path": connection.url.path})
 
-    url = f"ws://{serve(app.app, implementation).url}/connection/websocket"
+    url = f"{serve(app.app, implementation).ws}/connection/websocket"
     with connect(url, additional_headers={"x-user": "anna"}) as websocket:
         reply = Talk(websocket).ask(1, connect={})
         assert reply["connect"]["data"] == {"path": "/connection/websocket"}

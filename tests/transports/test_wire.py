@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -70,7 +69,7 @@ def plain() -> FastAPI:
 
 
 def test_an_app_without_a_hub_runs_unchanged(plain: FastAPI, serve: Serve, wire: str) -> None:
-    with connect(f"ws://{serve(plain, wire).url}/echo") as websocket:
+    with connect(f"{serve(plain, wire).ws}/echo") as websocket:
         for message in ("text", "", "ü" * 1000, b"", b"binary", b"\0" * 100_000):
             websocket.send(message)
             assert websocket.recv(timeout=5) == message
@@ -81,7 +80,7 @@ def test_an_app_without_a_hub_runs_unchanged(plain: FastAPI, serve: Serve, wire:
 
 @pytest.mark.parametrize("deflate", [True, False])
 def test_compression_is_offered_as_configured(plain: FastAPI, serve: Serve, wire: str, deflate: bool) -> None:
-    url = f"ws://{serve(plain, wire, ws_per_message_deflate=deflate).url}/echo"
+    url = f"{serve(plain, wire, ws_per_message_deflate=deflate).ws}/echo"
     with connect(url) as websocket:
         assert websocket.response is not None
         answered = "Sec-WebSocket-Extensions" in websocket.response.headers
@@ -91,7 +90,7 @@ def test_compression_is_offered_as_configured(plain: FastAPI, serve: Serve, wire
 
 
 def test_a_message_over_ws_max_size_closes_1009(plain: FastAPI, serve: Serve, wire: str) -> None:
-    with connect(f"ws://{serve(plain, wire, ws_max_size=1000).url}/echo", compression=None) as websocket:
+    with connect(f"{serve(plain, wire, ws_max_size=1000).ws}/echo", compression=None) as websocket:
         websocket.send("x" * 1000)
         assert websocket.recv(timeout=5) == "x" * 1000
         websocket.send("x" * 1001)
@@ -101,13 +100,13 @@ def test_a_message_over_ws_max_size_closes_1009(plain: FastAPI, serve: Serve, wi
 
 
 def test_a_compressed_bomb_is_stopped_at_the_limit(plain: FastAPI, serve: Serve, wire: str) -> None:
-    with connect(f"ws://{serve(plain, wire, ws_max_size=10_000).url}/echo", max_size=None) as websocket:
+    with connect(f"{serve(plain, wire, ws_max_size=10_000).ws}/echo", max_size=None) as websocket:
         websocket.send("0" * 5_000_000)
         assert closed(websocket)[0] == 1009
 
 
 def test_refusals_before_the_accept_are_http_answers(plain: FastAPI, serve: Serve, wire: str) -> None:
-    url = f"ws://{serve(plain, wire).url}"
+    url = f"{serve(plain, wire).ws}"
     for path, status, body in (
         ("/refuse", 403, b""),
         ("/deny", 429, b'{"why":"full"}'),
@@ -122,7 +121,7 @@ def test_refusals_before_the_accept_are_http_answers(plain: FastAPI, serve: Serv
 def test_the_app_that_returns_closes_1000_and_the_one_that_raises_1011(
     plain: FastAPI, serve: Serve, wire: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = f"ws://{serve(plain, wire).url}"
+    url = f"{serve(plain, wire).ws}"
     with connect(f"{url}/return") as websocket:
         assert websocket.recv(timeout=5) == "that is all"
         assert closed(websocket)[0] == 1000
@@ -147,7 +146,7 @@ def test_the_scope_is_that_of_uvicorn(serve: Serve) -> None:
         served = serve(app, implementation, root_path="/api", lifespan="off")
         with (
             pytest.raises(InvalidStatus),
-            connect(f"ws://{served.url}/a%20b?x=%20y", subprotocols=["a", "b"], user_agent_header="test"),  # type: ignore[list-item]
+            connect(f"{served.ws}/a%20b?x=%20y", subprotocols=["a", "b"], user_agent_header="test"),  # type: ignore[list-item]
         ):
             pass
     ours, theirs = scopes
@@ -171,14 +170,14 @@ def test_proxy_headers_name_the_client(serve: Serve, wire: str) -> None:
             await send({"type": "websocket.close"})
 
     headers = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
-    url = f"ws://{serve(app, wire, lifespan='off').url}/"
+    url = f"{serve(app, wire, lifespan='off').ws}/"
     with pytest.raises(InvalidStatus), connect(url, additional_headers=headers):
         pass
     assert clients == [("203.0.113.9", "wss")]
 
 
 def test_limit_concurrency_answers_503(plain: FastAPI, serve: Serve, wire: str) -> None:
-    url = f"ws://{serve(plain, wire, limit_concurrency=2).url}/echo"
+    url = f"{serve(plain, wire, limit_concurrency=2).ws}/echo"
     with connect(url), connect(url):
         with pytest.raises(InvalidStatus) as refused, connect(url):
             pass
@@ -190,7 +189,7 @@ def test_the_access_log_is_kept_as_configured_and_has_no_tokens(
     plain: FastAPI, serve: Serve, wire: str, access_log: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    url = f"ws://{serve(plain, wire, access_log=access_log).url}"
+    url = f"{serve(plain, wire, access_log=access_log).ws}"
     with connect(f"{url}/echo?token=SECRET&room=1"):
         pass
     with pytest.raises(InvalidStatus), connect(f"{url}/refuse?access_token=SECRET"):
@@ -213,7 +212,7 @@ def test_a_stop_closes_1012_with_a_reason_and_the_app_sees_it(serve: Serve, wire
             seen.append(disconnect.code)
 
     served = serve(app, wire)
-    with connect(f"ws://{served.url}/") as websocket:
+    with connect(f"{served.ws}/") as websocket:
         served.server.should_exit = True
         code, reason = closed(websocket)
         assert code == 1012
@@ -233,7 +232,7 @@ def test_a_stop_with_a_peer_that_does_not_read_ends(serve: Serve, wire: str) -> 
                 await websocket.send_bytes(b"x" * 100_000)
 
     served = serve(app, wire)
-    with socket.create_connection(("127.0.0.1", served.port)) as sleeper:
+    with served.dial() as sleeper:
         sleeper.sendall(HANDSHAKE)
         connections = served.server.server_state.connections
         within(5, lambda: any(getattr(c, "paused", False) for c in tuple(connections)), "the buffers to fill")
@@ -256,7 +255,7 @@ def test_a_slow_app_is_not_flooded_and_its_client_is_not_cut(serve: Serve, wire:
         await websocket.send_text("all")
 
     served = serve(app, wire, ws_ping_interval=0.2, ws_ping_timeout=0.2)
-    with connect(f"ws://{served.url}/", compression=None) as websocket:
+    with connect(f"{served.ws}/", compression=None) as websocket:
         websocket.send("x")
         for _ in range(count - 1):
             websocket.send("x" * 1000)
@@ -267,7 +266,7 @@ def test_a_slow_app_is_not_flooded_and_its_client_is_not_cut(serve: Serve, wire:
 
 def test_a_peer_that_answers_no_ping_is_cut_off(plain: FastAPI, serve: Serve, wire: str) -> None:
     served = serve(plain, wire, ws_ping_interval=0.3, ws_ping_timeout=0.3)
-    with socket.create_connection(("127.0.0.1", served.port)) as silent:
+    with served.dial() as silent:
         silent.sendall(HANDSHAKE.replace(b"GET / ", b"GET /echo "))
         silent.settimeout(5)
         received = b""
@@ -289,13 +288,13 @@ def test_a_peer_that_answers_no_ping_is_cut_off(plain: FastAPI, serve: Serve, wi
 def test_a_wrong_handshake_is_answered_with_what_is_wrong(
     plain: FastAPI, serve: Serve, wire: str, change: tuple[bytes, bytes], status: bytes
 ) -> None:
-    with socket.create_connection(("127.0.0.1", serve(plain, wire).port), timeout=5) as peer:
+    with serve(plain, wire).dial() as peer:
         peer.sendall(HANDSHAKE.replace(*change))
         assert peer.recv(4096).split(b" ")[1] == status
 
 
 def test_bytes_that_are_no_frames_close_1002_with_a_reason(plain: FastAPI, serve: Serve, wire: str) -> None:
-    with socket.create_connection(("127.0.0.1", serve(plain, wire).port), timeout=5) as peer:
+    with serve(plain, wire).dial() as peer:
         peer.sendall(HANDSHAKE.replace(b"GET / ", b"GET /echo "))
         peer.recv(4096)
         peer.sendall(b"\x81\x01x")
@@ -306,7 +305,7 @@ def test_bytes_that_are_no_frames_close_1002_with_a_reason(plain: FastAPI, serve
 
 
 def test_what_came_before_a_fault_is_answered_before_the_close(plain: FastAPI, serve: Serve, wire: str) -> None:
-    with socket.create_connection(("127.0.0.1", serve(plain, wire).port), timeout=5) as peer:
+    with serve(plain, wire).dial() as peer:
         peer.sendall(HANDSHAKE.replace(b"GET / ", b"GET /echo "))
         peer.recv(4096)
         peer.sendall(b"\x81\x82\0\0\0\0ok" + b"\x83\x80\0\0\0\0")
@@ -322,7 +321,7 @@ def test_a_head_that_never_ends_is_answered_408(serve: Serve, monkeypatch: pytes
     monkeypatch.setenv("HUBBUB_HANDSHAKE_TIMEOUT", "0.2")
     http._timeout.cache_clear()
     try:
-        with socket.create_connection(("127.0.0.1", serve(FastAPI(), "wire").port), timeout=5) as peer:
+        with serve(FastAPI(), "wire").dial() as peer:
             peer.sendall(b"GET / HTTP/1.1\r\nHost:")
             assert b"408" in peer.recv(4096)
             assert peer.recv(4096) == b""
@@ -336,7 +335,7 @@ def test_headers_that_would_break_out_of_their_line_are_refused(serve: Serve, wi
             await receive()
             await send({"type": "websocket.accept", "headers": [(b"x", b"a\r\nset-cookie: stolen")]})
 
-    with pytest.raises(InvalidStatus) as refused, connect(f"ws://{serve(app, wire, lifespan='off').url}/"):
+    with pytest.raises(InvalidStatus) as refused, connect(f"{serve(app, wire, lifespan='off').ws}/"):
         pass
     assert refused.value.response.status_code == 500
     assert "set-cookie" not in refused.value.response.headers
@@ -363,7 +362,7 @@ def test_a_wrong_order_of_asgi_messages_is_an_error_of_the_app(serve: Serve, wir
         await attempt(send, {"type": "websocket.close"})
         errors.append("end")
 
-    with connect(f"ws://{serve(app, wire, lifespan='off').url}/") as websocket:
+    with connect(f"{serve(app, wire, lifespan='off').ws}/") as websocket:
         assert closed(websocket)[0] == 4001
     within(3, lambda: errors[-1:] == ["end"], "the app's end")
     assert len(errors) == 5
@@ -384,7 +383,7 @@ def test_after_the_peer_has_gone_send_raises_oserror(serve: Serve, wire: str) ->
             raised.append(type(error))
             raise
 
-    with connect(f"ws://{serve(app, wire, lifespan='off').url}/"):
+    with connect(f"{serve(app, wire, lifespan='off').ws}/"):
         pass
     within(3, lambda: raised, "the error")
 
@@ -438,7 +437,7 @@ def test_a_connection_that_the_app_attached_to_outlives_the_app(serve: Serve, wi
         transport.attach(sessions[0], Policy(1000, 1000, 1.0, 5.0, 5.0, Heartbeat(5.0, 5.0), Backlog(1000)))
 
     served = serve(app, wire, lifespan="off")
-    with connect(f"ws://{served.url}/") as websocket:
+    with connect(f"{served.ws}/") as websocket:
         within(3, lambda: sessions and not served.server.server_state.tasks, "the app's end")
         websocket.send("still there")
         assert websocket.recv(timeout=5) == "still there"
@@ -462,7 +461,7 @@ def test_endless_streams_end_when_the_peer_goes(serve: Serve, wire: str) -> None
         except OSError:
             ended.append("ended")
 
-    with connect(f"ws://{serve(app, wire, lifespan='off').url}/", compression=None, close_timeout=0.5) as websocket:
+    with connect(f"{serve(app, wire, lifespan='off').ws}/", compression=None, close_timeout=0.5) as websocket:
         assert websocket.recv(timeout=5)
         with contextlib.suppress(ConnectionClosed):
             websocket.close()
@@ -479,9 +478,7 @@ def test_a_flood_of_pings_by_a_peer_that_does_not_read_queues_one_pong(serve: Se
             await send({"type": "websocket.send", "bytes": b"x" * 100_000})
 
     served = serve(app, wire, lifespan="off")
-    with socket.socket() as flooder:
-        flooder.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        flooder.connect(("127.0.0.1", served.port))
+    with served.dial(receive_buffer=4096) as flooder:
         flooder.sendall(HANDSHAKE)
         connections = served.server.server_state.connections
         within(5, lambda: any(getattr(c, "paused", False) for c in tuple(connections)), "the buffers to fill")
@@ -495,7 +492,7 @@ def test_a_flood_of_pings_by_a_peer_that_does_not_read_queues_one_pong(serve: Se
 
 
 def test_a_head_that_is_too_large_is_answered_431(serve: Serve) -> None:
-    with socket.create_connection(("127.0.0.1", serve(FastAPI(), "wire").port), timeout=5) as peer:
+    with serve(FastAPI(), "wire").dial() as peer:
         with contextlib.suppress(OSError):
             peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
             for number in range(2000):
@@ -513,7 +510,7 @@ def test_a_large_upload_is_no_large_head(serve: Serve) -> None:
     async def upload(request: Request) -> int:
         return len(await request.body())
 
-    url = f"http://{serve(app, 'wire').url}/"
+    url = f"{serve(app, 'wire').http}/"
     assert httpx.post(url, content=b"x" * 3_000_000).json() == 3_000_000
 
 
@@ -534,13 +531,39 @@ def test_a_websocket_is_taken_once(serve: Serve, implementation: str) -> None:
                 seen.append(str(error))
             await client.send("done")
 
-    url = f"ws://{serve(app, implementation).url}/"
+    url = f"{serve(app, implementation).ws}/"
     for _ in range(3):
         with connect(url) as websocket:
             assert websocket.recv(timeout=5) == "done"
         within(3, lambda: not hub.clients, "the client's end")
     assert len(seen) == 3
     assert all("has a client already" in sentence for sentence in seen)
+
+
+def test_a_loop_of_awaited_sends_arrives_whole_though_the_peer_says_nothing(serve: Serve, implementation: str) -> None:
+    from hubbub import Hub
+
+    hub = Hub()
+    app = FastAPI(lifespan=hub.lifespan)
+
+    @app.websocket("/hub")
+    async def by_the_hub(websocket: WebSocket) -> None:
+        async with hub.connect(websocket) as client:
+            for number in range(100):
+                await client.send(f"{number} " + "x" * 5000)
+
+    @app.websocket("/plain")
+    async def by_itself(websocket: WebSocket) -> None:
+        await websocket.accept()
+        for number in range(100):
+            await websocket.send_text(f"{number} " + "x" * 5000)
+        await websocket.close()
+
+    served = serve(app, implementation)
+    for path in ("/hub", "/plain"):
+        with connect(served.ws + path) as websocket:
+            assert [str(websocket.recv(timeout=5)).split()[0] for _ in range(100)] == list(map(str, range(100)))
+            assert closed(websocket)[0] == 1000
 
 
 def test_a_loop_of_sends_leaves_the_others_their_turn(serve: Serve, implementation: str) -> None:
@@ -562,7 +585,7 @@ def test_a_loop_of_sends_leaves_the_others_their_turn(serve: Serve, implementati
     served = serve(app, implementation)
     import httpx
 
-    with socket.create_connection(("127.0.0.1", served.port)) as peer:
+    with served.dial() as peer:
         peer.sendall(HANDSHAKE.replace(b"GET / ", b"GET /endless "))
         peer.recv(4096)
-        assert httpx.get(f"http://{served.url}/", timeout=5).json() == "page"
+        assert httpx.get(f"{served.http}/", timeout=5).json() == "page"

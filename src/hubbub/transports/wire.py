@@ -149,7 +149,8 @@ class Protocol(asyncio.Protocol, Transport):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
-        self._transport.set_write_buffer_limits(high=0)
+        # Plain transports pause above the limit, those of TLS at it: with 0 they would pause when nothing waits.
+        self._transport.set_write_buffer_limits(high=1 if is_ssl(self._transport) else 0)
         self._server_state.connections.add(self)  # type: ignore[arg-type]
 
     def connection_lost(self, exc: Exception | None) -> None:
