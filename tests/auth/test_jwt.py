@@ -59,11 +59,18 @@ def test_a_connection_is_who_its_token_says() -> None:
     }
     assert connect(signed(claims)) == Identity(
         user="42",
-        info=Json('{"name":"Zoë"}'),
+        info=Json('{"name": "Zoë"}'),
         expire_at=NOW + 60,
         subscriptions={"news": Grant(data=Json("1"), override=Override(presence=True))},
         meta={"plan": "gold"},
     )
+
+
+def test_half_an_emoji_in_a_claim_spoils_no_token() -> None:
+    payload = rb'{"sub":"42","uid":"\ud83d","info":{"name": "cut \ud83d"},"meta":{"cut \ud83d":1}}'
+    token = forged(b'{"alg":"HS256"}', payload)
+    assert connect(token) == Identity("42", Json(r'{"name": "cut \ud83d"}'), meta={"cut \ufffd": 1})
+    assert connect(token, user_claim="uid").user == "\ufffd"
 
 
 def test_a_subscription_is_given_what_its_token_says() -> None:

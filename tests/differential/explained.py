@@ -101,20 +101,6 @@ JSON = (
         ),
     ),
     Explanation(
-        "half a surrogate pair is no text: other clients could not read it",
-        ("envelope: lone surrogate in method", "subscribe with: channel a lone surrogate"),
-    ),
-    Explanation(
-        "half a surrogate pair is not published, so that the offsets of the channel are one less from there on",
-        ("publish data: *",),
-        (
-            "step[2].messages.a[0].subscribe.offset",
-            "step[3].messages",
-            "step[3].messages.a[0].push.pub.offset",
-            "*closed",
-        ),
-    ),
-    Explanation(
         "dictionaries and their flag are not offered, so the field is not read",
         ("before connect: flag is a string",),
     ),

@@ -1,11 +1,12 @@
 """What the commands of a connected session are answered with."""
 
 import asyncio
+import json
 from typing import Annotated, Any
 
 import pytest
 from tests.clock import Clock, ticks
-from tests.hub.sessions import TODAY, Guest, SessionStage
+from tests.hub.sessions import BINARY, TODAY, Guest, SessionStage
 
 from hubbub import Data, Forbidden, Grant, Identity
 from hubbub.errors import Expired, InvalidToken, TokenExpired
@@ -483,5 +484,108 @@ def test_who_was_let_in_counts_as_one_whom_the_name_is_for(clock: Clock) -> None
         assert await codes(bert, "dialog#anna") == [0] * 4
         await bert.ask(unsubscribe={"channel": "dialog#anna"})
         assert await codes(bert, "dialog#anna") == [103] * 4
+
+    clock.run(scenario())
+
+
+# Half an emoji: what JSON.stringify writes for text that was cut within one
+
+
+HALF = r'{"text": "cut \ud83d"}'
+
+
+async def say(guest: Guest, text: str) -> Any:
+    """The answer to a command that is written by hand."""
+    guest.transport.says(text)
+    for _ in range(50):
+        await ticks()
+        replies = [one for one in guest.heard() if "id" in one]
+        if replies:
+            guest.take()
+            return replies[-1]
+    raise AssertionError(f"no answer to {text}; closed: {guest.closed}")
+
+
+def in_protobuf(number: int, field: int, *texts: str) -> bytes:
+    """A command whose request has these texts as its first fields."""
+    request = b"".join(bytes((8 * at + 2, len(text))) + text.encode() for at, text in enumerate(texts, 1))
+    command = bytes((8, number, 8 * field + 2, len(request))) + request
+    return bytes((len(command),)) + command
+
+
+def test_half_an_emoji_in_data_is_relayed_as_it_came(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        stage.channel("room", history=10, recovery="force", may_publish="everyone", delta=True)
+        guest, binary = await stage.subscribed("room"), stage.arrive(BINARY)
+        binary.transport.says(in_protobuf(1, 4) + in_protobuf(2, 5, "room"))
+        await ticks(5)
+        guest.transport.says(f'{{"id":9,"publish":{{"channel":"room","data":{HALF}}}}}')
+        await ticks(5)
+        binary.transport.says(in_protobuf(3, 7, "room", HALF))
+        await ticks(5)
+        for received in (guest.transport.received, binary.transport.received):
+            pushed = [
+                one for one in received if HALF in (one if isinstance(one, str) else one.decode(errors="replace"))
+            ]
+            assert len(pushed) == 2, received
+        late = await stage.enter()
+        found = await late.ask(subscribe={"channel": "room", "recover": True})
+        assert [one["data"] for one in found["subscribe"]["publications"]] == [json.loads(HALF)] * 2
+        assert guest.closed is binary.closed is late.closed is None
+
+    clock.run(scenario())
+
+
+def test_handlers_read_the_replacement_character_and_what_came_is_published(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        read: list[Any] = []
+
+        async def note(data: Annotated[Any, Data()]) -> None:
+            read.append(data)
+
+        async def echo(data: Any) -> Any:
+            return data
+
+        async def text_of(data: bytes) -> str:
+            return data.decode()
+
+        stage.method("echo", echo)
+        stage.method("text", text_of)
+        stage.channel("room", on_publish=note, on_subscribe=note)
+        guest = await stage.enter()
+        assert (await say(guest, f'{{"id":8,"subscribe":{{"channel":"room","data":{HALF}}}}}'))["id"] == 8
+        guest.transport.says(f'{{"id":9,"publish":{{"channel":"room","data":{HALF}}}}}')
+        await ticks(5)
+        assert read == [{"text": "cut \ufffd"}] * 2
+        assert [push["pub"]["data"] for push in guest.pushes()] == [json.loads(HALF)]
+        reply = await say(guest, f'{{"id":10,"rpc":{{"method":"echo","data":{HALF}}}}}')
+        assert reply["rpc"]["data"] == {"text": "cut \ufffd"}
+        reply = await say(guest, f'{{"id":11,"rpc":{{"method":"text","data":{HALF}}}}}')
+        assert reply["rpc"]["data"] == HALF
+
+    clock.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (r'"subscribe":{"channel":"room\ud83d"}', 107),
+        (r'"publish":{"channel":"room\ud83d","data":1}', 107),
+        (r'"history":{"channel":"room\ud83d"}', 107),
+        (r'"subscribe":{"channel":"room","token":"\ud83d"}', 103),
+        (r'"rpc":{"method":"\ud83d"}', 104),
+    ],
+)
+def test_half_an_emoji_in_a_name_is_an_error_and_no_end(clock: Clock, request_: str, code: int) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        stage.channel("{name}", history=1, may_publish="everyone", may_read_history="everyone")
+        stage.method("echo", lambda data: data)
+        stage.auth.grants["\ufffd"] = Forbidden()
+        guest = await stage.enter()
+        assert (await say(guest, f'{{"id":9,{request_}}}'))["error"]["code"] == code
+        assert guest.closed is None
 
     clock.run(scenario())

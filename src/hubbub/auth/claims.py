@@ -11,9 +11,12 @@ from msgspec import Raw, Struct
 
 from hubbub.auth.base import Grant, Identity, Override
 from hubbub.errors import Expired, TokenExpired
-from hubbub.protocol.publication import Json, Payload, from_bytes
+from hubbub.protocol import halves
+from hubbub.protocol.publication import Payload, from_bytes, one_line
 
 _ABSENT = (b"", b"null")
+_members = msgspec.json.Decoder(dict[str, Raw])
+_user = msgspec.json.Decoder(str | int | None)
 
 
 class Switch(Struct):
@@ -127,14 +130,14 @@ class ConnectionClaims(Claims, kw_only=True):
 
 def user_of(payload: bytes, claim: str) -> str:
     """The user that another claim than ``sub`` names: text, or a whole number by its digits."""
-    named = msgspec.json.decode(payload, type=dict[str, Raw]).get(claim, Raw(b"null"))
-    user = msgspec.json.decode(named, type=str | int | None)
+    named = halves.read(_members.decode, payload).get(claim, Raw(b"null"))
+    user = halves.read(_user.decode, bytes(named))
     return "" if user is None else str(user)
 
 
 def _payload(json: Raw, b64: str | None) -> Payload | None:
-    """JSON without spaces, its numbers as they were written; base64 wins, as it may say what JSON cannot."""
+    """JSON as it was written, on one line; base64 wins, as it may say what JSON cannot."""
     if b64:
         return from_bytes(base64.b64decode(b64, validate=True))
     text = bytes(json)
-    return None if text in _ABSENT else Json(msgspec.json.format(text, indent=-1).decode())
+    return None if text in _ABSENT else one_line(text.decode())

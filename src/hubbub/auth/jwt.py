@@ -13,6 +13,7 @@ from hubbub.auth.base import Auth, Grant, Identity
 from hubbub.auth.claims import Claims, ConnectionClaims, SubscriptionClaims, user_of
 from hubbub.auth.keyring import Keyring
 from hubbub.errors import Forbidden, InvalidToken, SessionForbidden, UsageError
+from hubbub.protocol import halves
 from hubbub.protocol.publication import encode
 
 _Kind = TypeVar("_Kind", bound=Claims)
@@ -138,7 +139,7 @@ class JWT(Auth):
     async def _read(self, kind: type[_Kind], token: str) -> tuple[_Kind, str]:
         """The claims of a token that is genuine and meant for us, and its user; a ValueError of any other."""
         payload = await self._keyring.verify(token, self._clock())
-        claims = msgspec.json.decode(payload, type=kind)
+        claims = halves.read(msgspec.json.Decoder(kind).decode, payload)
         claims.ensure_meant_for(self._audience, self._issuer)
         return claims, (claims.sub or "") if self._user_claim == "sub" else user_of(payload, self._user_claim)
 

@@ -33,6 +33,7 @@ from hubbub.hub.encodings import plain
 from hubbub.hub.limits import RateLimit
 from hubbub.hub.threads import ensure_on_loop, from_thread
 from hubbub.hub.transport import Transport
+from hubbub.protocol.halves import without_halves
 from hubbub.protocol.publication import Payload, encode, size_of
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ class Client(Generic[Message_co]):
         if self._mode != "json":
             return message  # type: ignore[return-value]
         try:
-            return from_json(message, allow_inf_nan=False)  # type: ignore[no-any-return]
+            return from_json(without_halves(message), allow_inf_nan=False)  # type: ignore[no-any-return]
         except ValueError as error:
             self._discard()
             self.on_fault(InvalidMessage(f"not JSON: {error}"))

@@ -26,6 +26,7 @@ from hubbub.hub.dependencies import (
     parts_of,
 )
 from hubbub.hub.refusals import invalid, refusal
+from hubbub.protocol.halves import without_halves
 from hubbub.protocol.publication import Payload
 from hubbub.spelling import meant_by
 
@@ -210,9 +211,10 @@ class _Message:
         if self.type is bytes:
             self._parse = _as_bytes
         elif self.type is Any:
-            self._parse = partial(from_json, allow_inf_nan=False)
+            self._parse = partial(_as_json, partial(from_json, allow_inf_nan=False))
         else:
-            self._parse = _adapter(parameter.replace(annotation=self.type), handler).validate_json
+            parse = _adapter(parameter.replace(annotation=self.type), handler).validate_json
+            self._parse = partial(_as_json, parse)
 
     def read(self, payload: Payload | None) -> Any:
         """The value. No payload is the default; so is ``null``, as SDKs send for nothing, if there is one."""
@@ -315,6 +317,10 @@ def _convert(name: str, text: str, adapter: TypeAdapter[Any]) -> Any:
 
 def _as_bytes(payload: Payload) -> bytes:
     return payload if isinstance(payload, bytes) else payload.encode()
+
+
+def _as_json(parse: Callable[[Payload], Any], payload: Payload) -> Any:
+    return parse(without_halves(payload))
 
 
 def _explain(

@@ -1,9 +1,12 @@
 """JSON as many libraries write it, where a field that nobody set is null."""
 
+from functools import partial
 from typing import TypeVar
 
-from msgspec import Raw, ValidationError
+from msgspec import DecodeError, Raw, ValidationError
 from msgspec.json import Decoder, encode
+
+from hubbub.protocol import halves
 
 ReadT = TypeVar("ReadT")
 
@@ -15,7 +18,7 @@ _DEPTH = 5
 
 
 def read(decoder: Decoder[ReadT], text: str | bytes) -> ReadT:
-    """What the text holds. A null where a value belongs counts as absent.
+    """What the text holds. A null where a value belongs counts as absent; for half an emoji see ``halves``.
 
     Raises:
         ValueError: it holds something else, or is nested too deeply.
@@ -23,10 +26,17 @@ def read(decoder: Decoder[ReadT], text: str | bytes) -> ReadT:
     try:
         try:
             return decoder.decode(text)
-        except ValidationError:
-            return decoder.decode(_without_nulls(text.encode() if isinstance(text, str) else text, _DEPTH))
+        except DecodeError:
+            return halves.read(partial(_read_nulls, decoder), text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _read_nulls(decoder: Decoder[ReadT], text: str | bytes) -> ReadT:
+    try:
+        return decoder.decode(text)
+    except ValidationError:
+        return decoder.decode(_without_nulls(text.encode() if isinstance(text, str) else text, _DEPTH))
 
 
 def _without_nulls(text: bytes, depth: int) -> bytes:

@@ -8,6 +8,7 @@ import msgspec
 from pydantic_core import PydanticSerializationError, to_json
 
 from hubbub.errors import UsageError
+from hubbub.protocol.halves import without_halves
 
 
 class Json(str):
@@ -120,7 +121,7 @@ def from_bytes(data: bytes) -> Payload:
     """JSON text where ``data`` is that, for those who speak JSON; else the bytes as they are."""
     try:
         text = data.decode()
-        _any_json(text)
+        _any_json(without_halves(text))
         return one_line(text)
     except (ValueError, RecursionError):
         return data

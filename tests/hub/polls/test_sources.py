@@ -142,14 +142,14 @@ def test_what_a_backend_answers_are_values_as_it_wrote_them(backend: Backend) ->
         {"key": "a", "data": {"p": 1.50}, "version": 4, "prev_data": 0},
         {"key": "b", "data": ["\\u00e9",
             1e3]},
-        {"key": "c"},
+        {"key": "c", "data": "cut \\ud83d"},
         {"key": "d", "data": null, "version": 5, "removed": true}
     ], "epoch": "e"}}"""
     assert answer_of(backend) == Answer(
         [
             Publication(Json('{"p": 1.50}'), key="a", version=4),
             Publication(Json('["\\u00e9",            1e3]'), key="b"),
-            Publication(Json("null"), key="c"),
+            Publication(Json(r'"cut \ud83d"'), key="c"),
             Publication(Json(""), key="d", removed=True),
         ],
         "e",

@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 from hubbub.errors import UsageError
 from hubbub.hub.dependencies import SessionInfo
 from hubbub.hub.handlers import Handler
+from hubbub.protocol import halves
 from hubbub.protocol.publication import NO_DATA, Publication, encode, one_line
 
 _NOBODY = SessionInfo("", "", None, None, "", "", 0.0)
@@ -189,7 +190,7 @@ class BackendSource(Source):
 
 
 def _read(body: bytes) -> Answer:
-    reply = _reply.decode(body)
+    reply = halves.read(_reply.decode, body)
     if reply.error is not None:
         raise ConnectionError(f"the backend answered with an error: {reply.error}")
     result = reply.result or _Result()

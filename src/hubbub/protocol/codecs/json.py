@@ -33,7 +33,7 @@ class JsonCodec(Codec):
 
     def decode_emulation(self, data: bytes) -> EmulationRequest:
         request = read(_emulation, data)
-        request.data = Raw(_text.decode(request.data).encode())
+        request.data = Raw(read(_text, bytes(request.data)).encode())
         return request
 
     def encode(self, reply: Reply) -> str:

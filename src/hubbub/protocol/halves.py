@@ -1,0 +1,80 @@
+r"""Half a surrogate pair in JSON: what ``JSON.stringify`` writes for text that was cut within an emoji.
+
+``"\ud83d"`` is JSON (RFC 8259 §8.2), but it stands for no text that has a UTF-8 form, so strict parsers refuse all
+that it is in. Here data that is passed on keeps the escape as it came, and what is read as text has U+FFFD instead,
+as Go's and JavaScript's decoders have.
+"""
+
+import re
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+from msgspec import DecodeError, Raw, Struct
+
+ReadT = TypeVar("ReadT")
+
+REPLACEMENT = "\ufffd"
+"""What stands for text that was lost."""
+
+_ESCAPE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole pair
+    r"|\\u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2})"
+    r"|\\."
+)
+
+
+def without_halves(text: str | bytes) -> str | bytes:
+    """JSON text as every parser reads it. Bytes, which are for no parser of text, stay as they are."""
+    return text if isinstance(text, bytes) or not _may_have(text) else _substituted(text, lambda half: r"\ufffd")
+
+
+def read(parse: Callable[[str | bytes], ReadT], text: str | bytes) -> ReadT:
+    """What ``parse``, a decoder of msgspec, makes of a text that may have halves.
+
+    ``Raw`` has them as they came, text U+FFFD instead.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    try:
+        return parse(text)
+    except DecodeError:
+        whole = text.decode() if isinstance(text, bytes) else text
+        if not _may_have(whole):
+            raise
+    # A mark that the text does not have: it would have to have its own hash.
+    mark = f"~{blake2b(whole.encode(), digest_size=8).hexdigest()}"
+    return _Marked(mark).unmarked(parse(_substituted(whole, lambda half: mark + half)))  # type: ignore[no-any-return]
+
+
+def _may_have(text: str) -> bool:
+    return "\\ud" in text or "\\uD" in text
+
+
+def _substituted(text: str, make: Callable[[str], str]) -> str:
+    return _ESCAPE.sub(lambda found: found[0] if found["half"] is None else make(found["half"]), text)
+
+
+class _Marked:
+    """Turns marks back, each in front of the four digits of a half, in all that was decoded."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark.encode()
+        self._text = re.compile(mark + "....")
+        self._raw = re.compile(self._mark + b"(....)")
+
+    def unmarked(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._text.sub(REPLACEMENT, value)
+        if isinstance(value, Raw):
+            raw = bytes(value)
+            return Raw(self._raw.sub(rb"\\u\1", raw)) if self._mark in raw else value
+        if isinstance(value, list):
+            return [self.unmarked(one) for one in value]
+        if isinstance(value, dict):
+            return {self.unmarked(name): self.unmarked(one) for name, one in value.items()}
+        if isinstance(value, Struct):
+            for name in value.__struct_fields__:
+                setattr(value, name, self.unmarked(getattr(value, name)))
+        return value
