@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, overload
 
+import uvicorn
 from fastapi import APIRouter, FastAPI
 from starlette.websockets import WebSocket
 
@@ -19,6 +20,7 @@ from hubbub.channels import Offer, Pattern, Who, seconds
 from hubbub.connecting import Connecting
 from hubbub.declared import Channel, MapChannel, PollChannel
 from hubbub.errors import ForceDisconnect, UsageError, custom_end
+from hubbub.hosting import hosting_server
 from hubbub.hub.client import Client, Mode
 from hubbub.hub.engine import NOT_RUNNING, Engine, OnGoodbye
 from hubbub.hub.handlers import Handler
@@ -29,7 +31,7 @@ from hubbub.logs import redact_server_logs
 from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Member, Publication
 from hubbub.settings import Settings
-from hubbub.stopping import on_stop_signal
+from hubbub.stopping import on_stop
 from hubbub.transports.asgi import ServerDoor
 from hubbub.transports.router import sessions_router
 from hubbub.workers import ensure_one_worker
@@ -87,13 +89,14 @@ class Hub:
         if self.one_process:
             ensure_one_worker()
         redact_server_logs()
-        _install_door(app)
+        server = hosting_server()
+        _install_door(app, server)
         engine = Engine(self._broker, self.settings, self._registry)
         engine.on_goodbye = self._on_goodbye
         await engine.start()
         self._engine = engine
         try:
-            with on_stop_signal(engine.begin_stop, engine.loop):
+            with on_stop(engine, server):
                 yield
         finally:
             await engine.stop()
@@ -475,8 +478,9 @@ def _open(url: str) -> Broker:
     raise UsageError(f"no broker for {url!r}: there is memory://, or give an instance of hubbub.Broker")
 
 
-def _install_door(app: Any) -> None:
-    """Puts the ServerDoor around a Starlette app's middleware, once."""
-    stack = getattr(app, "middleware_stack", None)
-    if stack is not None and not isinstance(stack, ServerDoor):
-        app.middleware_stack = ServerDoor(stack)
+def _install_door(app: Any, server: uvicorn.Server | None) -> None:
+    """Puts the ServerDoor around everything that the server runs, or else around the app's middleware; once."""
+    owner, name = (app, "middleware_stack") if server is None else (server.config, "loaded_app")
+    inside = getattr(owner, name, None)
+    if inside is not None and not isinstance(inside, ServerDoor):
+        setattr(owner, name, ServerDoor(inside))

@@ -258,14 +258,14 @@ class ServerDoor:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
-            scope[_SERVER_SEND] = send
+            scope.setdefault(_SERVER_SEND, send)
         # On the fast path, which needs neither, without a coroutine that each connection would hold.
         if scope["type"] != "websocket" or EXTENSION in scope.get("extensions", ()):
             return self._app(scope, receive, send)
         return self._guard(scope, receive, send)
 
     async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[_SERVER_SEND] = send
+        scope.setdefault(_SERVER_SEND, send)
         try:
             await self._app(scope, receive, send)
         except Exception as error:
