@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import ssl
 import threading
 from collections.abc import Mapping
 from functools import cache
@@ -89,12 +90,18 @@ class Time:
 class Issuer:
     """Serves a key set on a port of its own. ``answer`` is what it says, ``gate`` holds it back until set."""
 
-    def __init__(self, *keys: dict[str, Any]) -> None:
+    def __init__(self, *keys: dict[str, Any], tls: tuple[str, str] | None = None) -> None:
         self.publish(*keys)
         self.status = 200
         self.asked = 0
+        self.location = ""
+        self.drips = False
+        """Whether the answer comes byte by byte, and never ends."""
+        self.cut = threading.Event()
+        """Set when a client leaves in the middle of such an answer."""
         self.gate = threading.Event()
         self.gate.set()
+        self.closing = threading.Event()
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -103,13 +110,32 @@ class Issuer:
                 issuer.gate.wait(10)
                 self.send_response(issuer.status)
                 self.send_header("content-length", str(len(issuer.answer)))
+                if issuer.location:
+                    self.send_header("location", issuer.location)
                 self.end_headers()
-                self.wfile.write(issuer.answer)
+                if issuer.drips:
+                    self.drip()
+                else:
+                    self.wfile.write(issuer.answer)
+
+            def drip(self) -> None:
+                byte = 0
+                try:
+                    while not issuer.closing.wait(0.01):
+                        self.wfile.write(issuer.answer[byte : byte + 1])
+                        byte = min(byte + 1, len(issuer.answer) - 2)
+                except OSError:
+                    issuer.cut.set()
 
             def log_message(self, *_: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     def publish(self, *keys: Any) -> None:
@@ -117,7 +143,7 @@ class Issuer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/jwks.json"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}/jwks.json"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -125,6 +151,7 @@ class Issuer:
 
     def __exit__(self, *_: object) -> None:
         self.gate.set()
+        self.closing.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(10)

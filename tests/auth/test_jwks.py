@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from tests.auth.issuer import Issuer, Time, jwk, private_key
 
+from hubbub.auth import jwks
 from hubbub.auth.jwks import LIFETIME, PAUSE, KeySet
 from hubbub.errors import InternalError, UsageError
 
@@ -136,8 +137,7 @@ def test_an_outage_keeps_nobody_out_whose_key_is_known(
         (
             "hubbub",
             logging.WARNING,
-            "no keys for tokens from 127.0.0.1: PyJWKClientConnectionError: "
-            'Fail to fetch data from the url, err: "HTTP Error 503: Service Unavailable"',
+            "no keys for tokens from 127.0.0.1: HTTPError: HTTP Error 503: Service Unavailable",
         )
     ]
 
@@ -172,7 +172,66 @@ def test_what_is_not_understood_is_passed_over(issuer: Issuer, keys: KeySet) -> 
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("url", ["", "file:///etc/passwd", "login.example/jwks.json"])
+def test_an_issuer_whose_answer_drips_keeps_nobody_out_whose_key_is_known(
+    issuer: Issuer, time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = KeySet(issuer.url, clock=time, timeout=0.2)
+
+    async def main() -> None:
+        assert await keys.find("old") is not None
+        issuer.drips = True
+        time.now += LIFETIME
+        assert None not in await asyncio.gather(*(keys.find("old") for _ in range(5)))
+        with pytest.raises(InternalError):
+            await keys.find("new")
+        assert issuer.asked == 2
+        assert await asyncio.to_thread(issuer.cut.wait, 10), "the connection is cut, and its thread free"
+        issuer.drips = False
+        issuer.publish(NEW)
+        time.now += PAUSE
+        assert await keys.find("new") is not None
+        assert await keys.find("old") is None
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+    assert caplog.messages == ["no keys for tokens from 127.0.0.1: TimeoutError: no whole answer within 0.2 s"]
+
+
+def test_the_token_of_a_known_key_waits_a_moment_for_an_issuer_that_hangs(
+    issuer: Issuer, keys: KeySet, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwks, "PATIENCE", 0.01)
+
+    async def main() -> None:
+        assert await keys.find("old") is not None
+        issuer.gate.clear()
+        issuer.publish(NEW)
+        time.now += LIFETIME
+        assert await keys.find("old") is not None
+        issuer.gate.set()
+        assert await keys.find("new") is not None, "the fetch went on"
+        assert await keys.find("old") is None
+        assert issuer.asked == 2
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_an_answer_without_end_is_not_read(issuer: Issuer, keys: KeySet, caplog: pytest.LogCaptureFixture) -> None:
+    issuer.answer = json.dumps({"keys": [OLD], "more": "x" * jwks.LARGEST}).encode()
+    with pytest.raises(InternalError):
+        asyncio.run(keys.find("old"))
+    assert caplog.messages == ["no keys for tokens from 127.0.0.1: ValueError: the answer has more than 524288 bytes"]
+
+
+def test_an_issuer_that_sends_elsewhere_is_not_followed(
+    issuer: Issuer, keys: KeySet, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer.status, issuer.location = 302, issuer.url
+    with pytest.raises(InternalError):
+        asyncio.run(keys.find("old"))
+    assert caplog.messages == ["no keys for tokens from 127.0.0.1: HTTPError: HTTP Error 302: Found"]
+
+
+@pytest.mark.parametrize("url", ["", "https:///jwks.json", "file:///etc/passwd", "login.example/jwks.json"])
 def test_a_url_of_something_else_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="https"):
         KeySet(url)

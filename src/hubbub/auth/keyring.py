@@ -66,7 +66,7 @@ class Keyring:
         header = _header_of(token)
         if header.alg not in self._keys:
             raise ValueError("it is signed with another algorithm")
-        fault = ValueError("there is no key of its id")
+        fault = ValueError("there is no key of its id for its algorithm")
         for key in self._keys[header.alg] or await self._published(header):
             if now <= key.until:
                 try:
@@ -87,7 +87,11 @@ class Keyring:
         raise UsageError("tokens are signed with a secret: give one, or make them where the private key is")
 
     async def _published(self, header: Header) -> tuple[Key, ...]:
-        key = await self._set.find(header.kid) if self._set and header.kid else None
+        if self._set is None:
+            return ()
+        if not header.kid:
+            raise ValueError("it has no key id (kid), by which the keys of jwks_url are found")
+        key = await self._set.find(header.kid)
         return (key,) if key and header.alg in key.algorithms else ()
 
 
