@@ -18,7 +18,7 @@ from typer.models import ArgumentInfo, OptionInfo
 import hubbub
 from hubbub.channels import Rules
 from hubbub.cli.commands import app as command_line
-from hubbub.errors import CommandError, Disconnect, Refused, SessionEnd, Slow
+from hubbub.errors import CommandError, Disconnect, Refused, Restarting, SessionEnd, Slow
 from hubbub.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -230,7 +230,9 @@ def tree(root: type[Disconnect]) -> Iterator[type[Disconnect]]:
 
 def seen_by_peer(kind: type[Disconnect]) -> str:
     if issubclass(kind, Refused):
-        return "HTTP 403"
+        return "HTTP 503" if kind.reconnect else "HTTP 403"
+    if kind is Restarting:
+        return "1012 or HTTP 503"
     if kind is Slow:
         return "1006"
     return f"{kind.code} or 1006" if kind.aborts else str(kind.code)
@@ -282,8 +284,15 @@ your own from 400 to 1999.
 
 ## Before the accept
 
-*HTTP 403* is the answer to the handshake, before the connection is accepted. A browser's page sees 1006 and
-no more; the reason is in the server's log.
+*HTTP 403* and *HTTP 503* are answers to the handshake, before the connection is accepted. 503 comes with
+`Retry-After`: clients that reconnect by themselves come back after 503, and give up after 403. A browser's page sees
+1006 and no more; the reason is in the server's log.
+
+An endpoint of yours gets the same 503 with `raise WebSocketException(1013)` or `websocket.close(1013)` before the
+accept; so does 1012. ASGI servers without the `websocket.http.response` extension cannot answer 503: there the
+hub accepts the connection and closes it at once with 1013 or 1012.
+
+The reason of a close frame is at most 123 bytes of UTF-8. A longer one is cut, between characters.
 
 ## What the peer or your code ends
 

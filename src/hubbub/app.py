@@ -156,8 +156,9 @@ class Hub:
             headers: more headers for the answer to the handshake.
 
         Raises:
-            fastapi.WebSocketException: on entering, before the accept: foreign Origin (1008), too many
-                connections (1013), stopping (1012). FastAPI answers the handshake with 403.
+            fastapi.WebSocketException: on entering, before the accept: foreign Origin (1008), which answers the
+                handshake with 403; too many connections (1013) or stopping (1012), which answer it with 503 and
+                Retry-After, so that clients come back.
             UsageError: on entering: the hub is not running.
         """
         return Connecting(self._running, websocket, receive, user, data, subprotocol, list(headers))

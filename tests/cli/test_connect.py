@@ -179,7 +179,7 @@ def test_lines_are_read_only_a_little_ahead_of_what_is_sent(monkeypatch: pytest.
     [
         (
             "/refused",
-            "refused with HTTP 403: unknown path, wrong or missing token, foreign origin, or too many connections",
+            "refused with HTTP 403: unknown path, wrong or missing token, or foreign origin",
         ),
         ("/docs", "refused with HTTP "),
     ],

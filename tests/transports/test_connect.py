@@ -384,6 +384,50 @@ def test_lifespan_state_reaches_the_endpoint(serve: Serve, implementation: str) 
         assert websocket.recv(timeout=5) == "connected"
 
 
+def test_a_full_hub_answers_503_and_when_to_come_back_and_clients_that_reconnect_do(
+    serve: Serve, implementation: str
+) -> None:
+    app = App(max_connections=1, allow_anonymous=True)
+    app.app.include_router(app.hub.router)
+
+    @app.app.websocket("/chat")
+    async def endpoint(websocket: WebSocket) -> None:
+        async with app.hub.connect(websocket) as client:
+            async for _ in client:
+                pass
+
+    url = f"{serve(app.app, implementation).ws}"
+    for path in ("/chat", "/connection/websocket"):
+        with connect(url + path):
+            with pytest.raises(InvalidStatus) as refused, connect(url + path):
+                pass
+            response = refused.value.response
+            assert response.status_code == 503
+            assert 1 <= int(response.headers["retry-after"]) <= 10
+            assert b"holds 1 connections already" in (response.body or b"")
+        assert app.hub._engine is not None
+        within(5, lambda: app.hub._engine.admission._total == 0, "the first to be counted out")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("way", ["close", "raise"])
+def test_a_reason_that_is_too_long_is_cut_between_characters_and_the_code_arrives(
+    serve: Serve, implementation: str, way: str
+) -> None:
+    app = App()
+    reason = "x" * 121 + "é" * 3 + "\ud83d"
+
+    @app.app.websocket("/")
+    async def endpoint(websocket: WebSocket) -> None:
+        async with app.hub.connect(websocket) as client:
+            if way == "raise":
+                raise WebSocketException(4001, reason)
+            await client.close(4001, reason)
+
+    with connect(f"{serve(app.app, implementation).ws}/") as websocket:
+        assert closed(websocket) == (4001, "x" * 121 + "é")
+    within(5, lambda: app.goodbyes == [Goodbye(4001, "x" * 121 + "é", "app")], "the goodbye, as the peer saw it")
+
+
 def test_a_foreign_origin_is_refused_before_the_accept_and_the_log_says_why(
     chat: App, serve: Serve, implementation: str, caplog: pytest.LogCaptureFixture
 ) -> None:

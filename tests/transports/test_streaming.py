@@ -210,7 +210,9 @@ def test_where_there_is_no_room_and_while_the_hub_stops_it_is_503(clock: Clock) 
     async def scenario() -> None:
         house = await House.open(max_connections=1)
         first = await house.stream(body=CONNECT)
-        assert (await house.call(house.door(), Caller(body=CONNECT))).status == 503
+        refused = await house.call(house.door(), Caller(body=CONNECT))
+        assert refused.status == 503
+        assert 1 <= int(refused.headers["retry-after"]) <= 10
         first.leaves()
         await ticks(5)
         second = await house.stream(body=CONNECT)

@@ -133,6 +133,84 @@ def test_the_app_that_returns_closes_1000_and_the_one_that_raises_1011(
     ]
 
 
+def test_an_app_that_returns_a_value_has_failed_before_the_accept_and_after(
+    serve: Serve, wire: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> Any:
+        if scope["path"] == "/accepted":
+            await send({"type": "websocket.accept"})
+        return "a value"
+
+    url = f"{serve(app, wire, lifespan='off').ws}"
+    with connect(f"{url}/accepted") as websocket:
+        assert closed(websocket) == (1011, "internal error")
+    with pytest.raises(InvalidStatus) as refused, connect(f"{url}/"):
+        pass
+    assert refused.value.response.status_code == 500
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
+        "ASGI callable should return None, but returned 'a value'."
+    ] * 2
+
+
+@pytest.mark.parametrize("implementation", ["wire", "wire-asyncio", "sansio", "wsproto"])
+def test_of_two_pending_receives_one_may_be_cancelled_and_the_other_still_hears(
+    serve: Serve, implementation: str
+) -> None:
+    heard: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        pending = [asyncio.create_task(receive()) for _ in range(3)]
+        await asyncio.sleep(0)
+        for task in (pending[0], pending[2]):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await send({"type": "websocket.send", "text": "one was cancelled"})
+        heard.append((await pending[1])["text"])
+        heard.append((await receive())["text"])
+        await send({"type": "websocket.close", "code": 4000})
+
+    with connect(f"{serve(app, implementation, lifespan='off').ws}/") as websocket:
+        assert websocket.recv(timeout=5) == "one was cancelled"
+        websocket.send("first")
+        websocket.send("second")
+        assert closed(websocket)[0] == 4000
+    assert heard == ["first", "second"]
+
+
+def test_every_pending_receive_hears_that_the_peer_has_left(serve: Serve, wire: str) -> None:
+    heard: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        heard.extend(await asyncio.gather(receive(), receive()))
+        heard.append(await receive())
+
+    with connect(f"{serve(app, wire, lifespan='off').ws}/") as websocket:
+        websocket.close(4123, "bye")
+    within(5, lambda: len(heard) == 3, "the end to be told")
+    assert heard == [{"type": "websocket.disconnect", "code": 4123, "reason": "bye"}] * 3
+
+
+def test_a_stop_refuses_who_is_not_accepted_yet_with_503_and_when_to_come_back(serve: Serve, wire: str) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.extend([await receive(), await receive()])
+
+    served = serve(app, wire, lifespan="off")
+    with served.dial() as peer:
+        peer.sendall(HANDSHAKE)
+        within(5, lambda: served.server.server_state.tasks, "the app to run")
+        served.stop()
+        answer = peer.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\nretry-after: ")
+    assert [event["type"] for event in seen] == ["websocket.connect", "websocket.disconnect"]
+
+
 def test_the_scope_is_that_of_uvicorn(serve: Serve) -> None:
     scopes: list[Scope] = []
 

@@ -71,7 +71,7 @@ class Session:
         except InvalidStatus as error:
             status = error.response.status_code
             hint = {
-                403: "unknown path, wrong or missing token, foreign origin, or too many connections",
+                403: "unknown path, wrong or missing token, or foreign origin",
                 404: "no such path",
                 503: "the server is full or stops",
             }.get(status, "this is no WebSocket endpoint" if status < 400 or status in (405, 426) else "")

@@ -28,7 +28,7 @@ HubbubError
     ├── Unresponsive           1011
     ├── HandlerFailed          1011
     ├── Restarting             1012
-    ├── Refused                before accept: HTTP 403 on the wire
+    ├── Refused                before the accept: HTTP 403, or 503
     │   ├── OriginRefused      1008
     │   └── TooManyConnections 1013
     └── SessionEnd             with the texts of the Centrifuge protocol

@@ -90,7 +90,7 @@ class Slow(Disconnect):
 
 
 class Refused(Disconnect):
-    """The hub does not accept the connection: the handshake is answered with HTTP 403."""
+    """The hub does not accept the connection: HTTP 503 with Retry-After if the client may come back, else 403."""
 
 
 class OriginRefused(Refused):

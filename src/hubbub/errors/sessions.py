@@ -231,7 +231,7 @@ def custom_end(code: int, reason: str = "") -> SessionEnd:
     Raises:
         UsageError: the code is not in that range, or the reason is longer than 123 bytes.
     """
-    if not 3000 <= code <= 4999 or len(reason.encode()) > 123:
+    if not 3000 <= code <= 4999 or len(reason.encode(errors="replace")) > 123:
         raise UsageError(f"a session cannot be ended with {code} {reason!r}: use 4000 to 4999, and up to 123 bytes")
     known = next((kind for kind in SessionEnd.__subclasses__() if kind.code == code), None)
     if known is not None:

@@ -33,6 +33,7 @@ from hubbub.hub.encodings import plain
 from hubbub.hub.limits import RateLimit
 from hubbub.hub.threads import ensure_on_loop, from_thread
 from hubbub.hub.transport import Transport
+from hubbub.protocol.frames import fitting_reason
 from hubbub.protocol.halves import without_halves
 from hubbub.protocol.publication import Payload, encode, size_of
 
@@ -217,6 +218,8 @@ class Client(Generic[Message_co]):
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Says goodbye: the peer gets a close frame behind all that was sent; iteration ends.
 
+        A close frame has room for 123 bytes of UTF-8 as the reason: a longer one is cut, between characters.
+
         Raises:
             UsageError: ``code`` may not be sent (RFC 6455 §7.4: 1000 to 1003, 1007 to 1014, 3000 to 4999), or this
                 is not the hub's event loop (then: ``hub.run_sync``).
@@ -306,7 +309,7 @@ class Client(Generic[Message_co]):
     def _end(self, goodbye: Goodbye, fault: Disconnect | None = None) -> None:
         if self.goodbye is not None:
             return
-        self.goodbye = goodbye
+        self.goodbye = goodbye._replace(reason=fitting_reason(goodbye.reason))
         self._engine.forget(self, self._transport, self._channels or (), fault)
         self._stop_body()
 

@@ -358,8 +358,12 @@ def close_frame(code: int, reason: str = "") -> bytes:
         return _control_frame(_CLOSE, b"")
     if not _is_close_code(code):
         raise UsageError(f"{code} is not a close code: use 1000 to 1003, 1007 to 1014 or 3000 to 4999")
-    text = reason.encode(errors="replace")[:123].decode(errors="ignore")
-    return _control_frame(_CLOSE, code.to_bytes(2, "big") + text.encode())
+    return _control_frame(_CLOSE, code.to_bytes(2, "big") + fitting_reason(reason).encode())
+
+
+def fitting_reason(reason: str) -> str:
+    """As much of a reason as a close frame has room for: 123 bytes of UTF-8 (RFC 6455 5.5), in whole characters."""
+    return reason.encode(errors="replace")[:123].decode(errors="ignore")
 
 
 def _control_frame(opcode: int, payload: bytes) -> bytes:

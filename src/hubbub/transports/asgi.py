@@ -20,6 +20,7 @@ from hubbub.hub.client import is_logged
 from hubbub.hub.transport import Framing, Peer, Policy, Transport
 from hubbub.protocol.publication import Payload, size_of
 from hubbub.transports.exchange import EXTENSION
+from hubbub.transports.handshake import TemporaryRefusals
 
 _SERVER_SEND = "hubbub.server_send"
 
@@ -249,8 +250,9 @@ class AsgiTransport(Transport):
 class ServerDoor:
     """The outermost ASGI layer of an app with a hub.
 
-    It keeps the server's own ``send`` where the transport finds it, past all middleware, and it ends the way
-    of exceptions that the hub has logged, so that the server does not log them again without the client's id.
+    It keeps the server's own ``send`` where the transport finds it, past all middleware; it answers 503 to a
+    WebSocket that is refused for a while; and it ends the way of exceptions that the hub has logged, so that the
+    server does not log them again without the client's id.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -259,15 +261,17 @@ class ServerDoor:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
             scope.setdefault(_SERVER_SEND, send)
-        # On the fast path, which needs neither, without a coroutine that each connection would hold.
-        if scope["type"] != "websocket" or EXTENSION in scope.get("extensions", ()):
+        if scope["type"] != "websocket":
             return self._app(scope, receive, send)
+        # On the fast path, which needs nothing else, without a coroutine that each connection would hold.
+        if EXTENSION in scope.get("extensions", ()):
+            return self._app(scope, receive, TemporaryRefusals(scope, send))
         return self._guard(scope, receive, send)
 
     async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault(_SERVER_SEND, send)
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, TemporaryRefusals(scope, send))
         except Exception as error:
             if not is_logged(error):
                 raise

@@ -42,7 +42,7 @@ class Exchange:
         "_events",
         "_protocol",
         "_upgrade",
-        "_waiter",
+        "_waiters",
         "accepted",
         "scope",
     )
@@ -56,15 +56,15 @@ class Exchange:
         self._disconnected: Goodbye | None = None
         # A deque takes 600 bytes even when empty, for as long as the connection lives: it goes at the takeover.
         self._events: deque[Event] | None = deque([{"type": "websocket.connect"}])
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
 
     async def run(self, app: Any) -> None:
         """Runs the app to its end, and ends the connection where the app has not."""
         failed = True
         try:
             result = await app(self.scope, self.receive, self.send)
-            failed = False
-            if result is not None:
+            failed = result is not None
+            if failed:
                 _log.error("ASGI callable should return None, but returned '%s'.", result)
         except Disconnected:
             failed = False
@@ -103,26 +103,36 @@ class Exchange:
             if event["type"] == "websocket.receive"
         ]
         self._events = None
+        self._wake()
         return kept, self._disconnected
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        """Lets all pending ``receive`` look again; the first of them takes what there is."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     # What the app calls
 
     async def receive(self) -> Event:
+        if self._events is not None and not self._events:
+            self._protocol.on_idle()
+        while self._events is not None and not self._events:
+            # One for each call: several may be pending, and any of them may be cancelled.
+            waiter = self._protocol.loop.create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+                raise
         events = self._events
         if events is None:
             raise RuntimeError("hub.connect reads this WebSocket: iterate the client instead")
-        if not events:
-            self._protocol.on_idle()
-        while not events:
-            self._waiter = self._protocol.loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+        if events[0]["type"] == "websocket.disconnect":
+            return events[0]  # to every other call too: nothing else will come
         event = events.popleft()
         if not self._protocol.reading:
             self._protocol.on_received(len(events))

@@ -16,6 +16,7 @@ from hubbub.hub.link import Link
 from hubbub.protocol.codecs import JSON, PROTOBUF, UNIDIRECTIONAL, Codec
 from hubbub.transports.asgi import dropping
 from hubbub.transports.entrance import Running, admit, open_session, query_of
+from hubbub.transports.handshake import retry_after
 from hubbub.transports.stream import Delimited, EventStream, Lines, StreamTransport
 
 _NO_CACHE = {
@@ -62,8 +63,10 @@ class StreamDoor:
         try:
             address = admit(engine, scope)
         except (Refused, Restarting) as refused:
-            status = 503 if isinstance(refused, Restarting) or refused.reconnect else 403
-            await Response(status_code=status)(scope, receive, send)
+            response = Response(status_code=503 if refused.reconnect else 403)
+            if refused.reconnect:
+                response.raw_headers.append(retry_after())
+            await response(scope, receive, send)
             return
         try:
             first = await self._connect_request(engine, request)

@@ -32,8 +32,8 @@ class WebSocketDoor:
         engine = self._running()
         try:
             address = admit(engine, scope)
-        except (Refused, Restarting):
-            await send({"type": "websocket.close", "code": 1008})  # before the accept: HTTP 403
+        except (Refused, Restarting) as refused:
+            await send({"type": "websocket.close", "code": refused.code, "reason": refused.reason})
             return
         try:
             subprotocol = next((name for name in scope["subprotocols"] if name in _SUBPROTOCOLS), None)

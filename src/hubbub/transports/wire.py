@@ -56,6 +56,7 @@ from hubbub.protocol.handshake import Headers, Refusal, Upgrade, accept_response
 from hubbub.protocol.publication import Payload, size_of
 from hubbub.transports.exchange import EXTENSION, Exchange, websocket_scope
 from hubbub.transports.frames import FRAMINGS, PLAIN
+from hubbub.transports.handshake import retry_after
 
 _CLOSE_TIMEOUT = 1.0
 """Seconds for the peer's close frame where no hub has attached; a hub brings its own."""
@@ -205,7 +206,7 @@ class Protocol(asyncio.Protocol, Transport):
         """uvicorn stops."""
         fault = Restarting("the server restarts: come back in a moment")
         if self._state is _State.OPENING:
-            self.refuse(503, [(b"connection", b"close"), (b"content-length", b"0")], b"")
+            self.refuse(503, [retry_after(), (b"connection", b"close"), (b"content-length", b"0")], b"")
             self._tell_lost(fault.goodbye())
         else:
             self._fail(fault)
@@ -218,7 +219,7 @@ class Protocol(asyncio.Protocol, Transport):
         upgrade = parse_upgrade(head)
         limit = config.limit_concurrency
         if limit is not None and (len(state.connections) > limit or len(state.tasks) >= limit):
-            upgrade = Refusal(503, "Service Unavailable", [])
+            upgrade = Refusal(503, "Service Unavailable", [retry_after()])
         if isinstance(upgrade, Refusal):
             body = upgrade.text.encode()
             own = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
