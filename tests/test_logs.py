@@ -1,16 +1,29 @@
 """No token is written to a log."""
 
 import logging
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
+from hypercorn.logging import AccessLogAtoms
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubbub.logs import RedactingFilter, redact, redact_server_logs
+from hubbub.logs import SafeFilter, protect_logs
+from hubbub.redaction import redact
 
-SERVERS = ("uvicorn", "uvicorn.access", "uvicorn.error", "hypercorn.access", "granian.access", "_granian")
+SERVERS = (
+    "hubbub",
+    "uvicorn",
+    "uvicorn.access",
+    "uvicorn.asgi",
+    "gunicorn.access",
+    "uvicorn.error",
+    "hypercorn.access",
+    "granian.access",
+    "_granian",
+)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +47,30 @@ SERVERS = ("uvicorn", "uvicorn.access", "uvicorn.error", "hypercorn.access", "gr
         ('"GET /ws?token=abc HTTP/1.1" 403', '"GET /ws?token=*** HTTP/1.1" 403'),
         ('"WebSocket /ws?token=abc" [accepted]', '"WebSocket /ws?token=***" [accepted]'),
         ("/ws?token=abc#there", "/ws?token=***#there"),
+        ("/ws#access_token=abc", "/ws#access_token=***"),
+        # A name in brackets, or encoded, however often.
+        ("/ws?token[]=abc&user[key]=d&f[x][sid]=e", "/ws?token[]=***&user[key]=***&f[x][sid]=***"),
+        ("/ws?token%5B%5D=abc&access%5Ftoken=d", "/ws?token%5B%5D=***&access%5Ftoken=***"),
+        ("/ws?access%255Ftoken=abc", "/ws?access%255Ftoken=***"),
+        # A value that is an address, a form or JSON, however often encoded.
+        ("/ws?next=https%3A%2F%2Fa.b%2F%3Ftoken%3Dabc&x=1", "/ws?next=***&x=1"),
+        ("/ws?next=https%253A%252F%252Fa.b%252F%253Ftoken%253Dabc", "/ws?next=***"),
+        ("/ws?next=%252525252525253Ftoken", "/ws?next=***"),
+        ("/ws?a=b%26token%3Dabc", "/ws?a=***"),
+        ("/ws?next=%2Fcb%23access_token%3Dabc", "/ws?next=***"),
+        ("/ws?next=https%3A%2F%2Fjane:abc@a.b%2F", "/ws?next=***"),
+        ("/ws?data=%7B%22token%22%3A%20%22abc%22%7D", "/ws?data=***"),
+        ("/ws?data=%7B%22token%22%3A+%22abc%22%7D", "/ws?data=***"),
+        ("/ws?data=%7B%22auth%22%3A%7B%22a%22%3A%22abc%22%7D%7D", "/ws?data=***"),
+        ("""/ws?data={"room":"a","token":"ab\\"c","x":"y"}""", """/ws?data={"room":"a","token":***,"x":"y"}"""),
+        (r"""{"data":"{\"token\":\"abc\",\"x\":1}"}""", r"""{"data":"{\"token\":***,\"x\":1}"}"""),
+        ("{'token': 'abc', 'code': 123456, 'keys': 1}", "{'token': ***, 'code': ***, 'keys': 1}"),
+        ("""< TEXT '{"connect":{"token":"abc...""", """< TEXT '{"connect":{"token":***"""),
+        # What is a secret under any name.
+        ("/ws?t=eyJhbGciOi.eyJzdWIi.c2ln", "/ws?t=***"),
+        ("Authorization: Bearer abc/d+e=", "Authorization: Bearer ***"),
+        ("Bearer eyJhbGciOi.eyJzdWIi.c2ln refused", "Bearer *** refused"),
+        ("connecting to https://jane:abc@a.b:1/c", "connecting to https://jane:***@a.b:1/c"),
         # Twice in a line, and all over again.
         ("/a?token=b then /c?token=d", "/a?token=*** then /c?token=***"),
         ("/ws?token=***", "/ws?token=***"),
@@ -54,6 +91,10 @@ def test_the_value_of_a_secret_parameter_is_not_shown(text: str, redacted: str) 
         "/ws?token",
         "/token=abc",
         "the token=abc of a sentence",
+        "/ws?room=100%25&next=https%3A%2F%2Fa.b%2F%3Froom%3Dtoken",
+        "/ws?data=%7B%22room%22%3A%22token%22%7D",
+        '{"room":"token","author":"jane"}',
+        "Uvicorn running on http://127.0.0.1:8000 (Press CTRL+C to quit)",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
@@ -68,7 +109,12 @@ def test_the_secret_is_not_in_what_is_shown(before: str, secret: str) -> None:
     assert shown.endswith("token=***")
 
 
-@pytest.mark.parametrize("unit", ["token", "?token", "&a", "?", "=", "-", "&token=a", "api-key", "?tokentoken="])
+SLOW = ["token", "?token", "&a", "?", "=", "-", "&token=a", "api-key", "?tokentoken=", "%25", "a=%25", "%3Ftoken%3D&",
+        "&%", '"a":"', "'a':'", '"token":"', '"token":\\"', "\\", '\\"', '"token":[', '"token":{', "//a:", "//", "eyJ",
+        "eyJaaaaaaa.", "?a=?", "token[", "&[a]", '"a' + "\\"]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", SLOW)
 def test_a_request_made_to_be_slow_is_not(unit: str) -> None:
     def seconds(size: int) -> float:
         text = "?" + unit * (size // len(unit))
@@ -86,23 +132,85 @@ def record_of(message: object, *args: object) -> logging.LogRecord:
 
 def test_the_filter_redacts_message_and_arguments_and_drops_nothing() -> None:
     record = record_of('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "GET", "/ws?token=abc", "1.1", 403)
-    assert RedactingFilter().filter(record) is True
+    assert SafeFilter().filter(record) is True
     assert record.getMessage() == '127.0.0.1:1 - "GET /ws?token=*** HTTP/1.1" 403'
     record = record_of("refused /ws?token=abc")
-    assert RedactingFilter().filter(record) is True
+    assert SafeFilter().filter(record) is True
     assert record.getMessage() == "refused /ws?token=***"
     record = record_of("%(path)s %(status)d", {"path": "/ws?token=abc", "status": 403})
-    assert RedactingFilter().filter(record) is True
+    assert SafeFilter().filter(record) is True
     assert record.getMessage() == "/ws?token=*** 403"
+
+
+CONTROLS = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\x1b": r"\x1b", "\x9b": r"\x9b", "\x7f": r"\x7f", "\0": r"\x00",
+            "\u2028": r"\u2028", "\u202e": r"\u202e", "\ud83d": r"\ud83d"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("control", "escaped"), CONTROLS.items(), ids=CONTROLS.values())
+def test_what_a_peer_chose_stays_on_its_line(control: str, escaped: str) -> None:
+    peer = f"a{control}b"
+    for argument in (peer, ValueError(peer)):
+        record = record_of("refused %s to %d\n\x1b[1mnow", argument, 1)
+        SafeFilter().filter(record)
+        assert record.getMessage() == f"refused a{escaped}b to 1\n\x1b[1mnow", "the logger's own form stays"
+    record = record_of("%(path)s", {"path": peer})
+    SafeFilter().filter(record)
+    assert record.getMessage() == f"a{escaped}b"
+
+
+def test_a_message_without_arguments_keeps_its_lines_and_loses_its_escapes() -> None:
+    record = record_of("Traceback:\n\tline one\n\x1b[2Jline two")
+    SafeFilter().filter(record)
+    assert record.getMessage() == "Traceback:\n\tline one\n\\x1b[2Jline two"
+
+
+def test_the_text_of_an_exception_cannot_look_like_a_line_of_the_log() -> None:
+    try:
+        raise ValueError("bad ?token=abc\nINFO:     admin logged in\x1b[2J")
+    except ValueError:
+        record = logging.LogRecord("hubbub", logging.ERROR, __file__, 1, "it failed", (), sys.exc_info())
+    SafeFilter().filter(record)
+    shown = logging.Formatter().format(record).splitlines()
+    assert shown[:2] == ["it failed", "Traceback (most recent call last):"]
+    assert shown[-2:] == ["ValueError: bad ?token=***", "    INFO:     admin logged in\\x1b[2J"]
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Cookie", "X-Api-Key", "Sec-WebSocket-Protocol"])
+def test_headers_that_carry_secrets_are_hidden(name: str) -> None:
+    record = record_of("< %s: %s", name, "abc")
+    SafeFilter().filter(record)
+    assert record.getMessage() == f"< {name}: ***"
+    record = record_of(f"%({{{name}}}i)s %({{accept}}i)s", {f"{{{name}}}i": "abc", "{accept}i": "text/html"})
+    SafeFilter().filter(record)
+    assert record.getMessage() == "*** text/html"
+
+
+def test_a_scope_is_shown_without_its_secrets() -> None:
+    scope = {"path": "/ws", "query_string": b"a=1&token=abc", "subprotocols": ["chat", "abc"], "state": {}}
+    record = record_of("%s Started scope=%s", "ASGI", scope)
+    SafeFilter().filter(record)
+    assert "abc" not in record.getMessage()
+    assert "a=1&token=***" in record.getMessage()
+    assert scope["query_string"] == b"a=1&token=abc", "the scope itself is as it was"
+
+
+def test_the_atoms_of_hypercorn_are_safe_and_those_that_are_missing_are_a_dash() -> None:
+    headers = [(b"referer", b"https://a.b/?token=abc")]
+    request = {"type": "http", "method": "GET", "path": "/x\ny", "query_string": b"token=abc", "headers": headers,
+               "scheme": "http", "client": ("127.0.0.1", 1)}  # fmt: skip
+    record = record_of("%(R)s %(q)s %(f)s %({x-none}i)s %(D)d", AccessLogAtoms(request, None, 0.0))  # type: ignore[arg-type]
+    SafeFilter().filter(record)
+    shown = r"GET /x\ny?token=*** ws token=*** https://a.b/?token=*** - 0"
+    assert record.getMessage() == shown
 
 
 def test_the_filter_leaves_what_is_not_text_alone() -> None:
     thing = object()
     record = record_of(thing)
-    assert RedactingFilter().filter(record) is True
+    assert SafeFilter().filter(record) is True
     assert record.msg is thing
     record = record_of("%s", thing)
-    RedactingFilter().filter(record)
+    SafeFilter().filter(record)
     assert record.args == (thing,)
 
 
@@ -119,7 +227,7 @@ def _as_before() -> Iterator[None]:
 @pytest.mark.usefixtures("_as_before")
 @pytest.mark.parametrize("server", SERVERS)
 def test_the_logs_of_the_servers_are_redacted(server: str, caplog: pytest.LogCaptureFixture) -> None:
-    redact_server_logs()
+    protect_logs()
     with caplog.at_level(logging.INFO, server):
         logging.getLogger(server).info('"WebSocket %s" 403', "/ws?token=abc")
     assert caplog.messages == ['"WebSocket /ws?token=***" 403']
@@ -127,8 +235,8 @@ def test_the_logs_of_the_servers_are_redacted(server: str, caplog: pytest.LogCap
 
 @pytest.mark.usefixtures("_as_before")
 def test_redacting_twice_adds_one_filter() -> None:
-    redact_server_logs()
-    redact_server_logs()
+    protect_logs()
+    protect_logs()
     assert len(logging.getLogger("uvicorn.access").filters) == 1
 
 

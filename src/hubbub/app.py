@@ -27,7 +27,7 @@ from hubbub.hub.handlers import Handler
 from hubbub.hub.maps.rules import MapMode
 from hubbub.hub.registry import Registry
 from hubbub.hub.threads import ensure_on_loop, from_thread
-from hubbub.logs import redact_server_logs
+from hubbub.logs import protect_logs
 from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Member, Publication
 from hubbub.settings import Settings
@@ -88,7 +88,7 @@ class Hub:
             raise UsageError("the hub is running already: give each app a hub of its own")
         if self.one_process:
             ensure_one_worker()
-        redact_server_logs()
+        protect_logs()
         server = hosting_server()
         _install_door(app, server)
         engine = Engine(self._broker, self.settings, self._registry)

@@ -1,52 +1,101 @@
-"""Keeps secrets out of logs: tokens in query strings are replaced before a line is written."""
+"""Keeps secrets and forged lines out of logs: what a peer chose is made safe before a line is written."""
 
 import logging
-import re
+import traceback
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
 
-# Separate patterns, so that the time is linear in the text: a peer chooses what is in a request line.
-_PARAMETER = re.compile(r"([?&;])([\w.-]+)=([^&;\s\"'#]+)")
-_NESTED = re.compile(r"\?([\w.-]+)=")
-_SECRET = re.compile(
-    r"token|secret|password|passwd|passphrase|api[-_]?key|signature|ticket|jwt|credential"
-    r"|^(?:auth|authorization|key|sig|session|sid|code|pwd|cf_connect)$",
-    re.IGNORECASE,
-)
-_SERVERS = ("uvicorn", "uvicorn.access", "uvicorn.error", "uvicorn.asgi", "hypercorn.access", "hypercorn.error",
-            "granian.access", "_granian", "websockets.server")  # fmt: skip
+from hubbub.redaction import HIDDEN, is_secret, lines, one_line, redact
 
-
-def redact(text: str) -> str:
-    """``text`` with the values of query parameters that carry secrets (token, key, ticket, …) as ``***``."""
-    return _PARAMETER.sub(_hide, text)
+_LOGGERS = ("hubbub", "uvicorn", "uvicorn.access", "uvicorn.error", "uvicorn.asgi", "gunicorn.access",
+            "gunicorn.error", "hypercorn.access", "hypercorn.error", "granian.access", "_granian",
+            "websockets.server")  # fmt: skip
+_QUERIES = ("q", "query_string")
+"""What the access logs and scopes of servers call a query without its question mark."""
+_UNNAMED = ("subprotocols", "subprotocol")
+"""What carries a token for browsers that cannot set a header."""
 
 
-def _hide(parameter: re.Match[str]) -> str:
-    mark, name, value = parameter.groups()
-    if _SECRET.search(name):
-        return f"{mark}{name}=***"
-    for nested in _NESTED.finditer(value):  # an address as the value, with a query of its own
-        if _SECRET.search(nested[1]):
-            return f"{mark}{name}={value[: nested.end()]}***"
-    return parameter[0]
+class SafeFilter(logging.Filter):
+    """Makes every record safe, its arguments one by one; drops none.
 
-
-class RedactingFilter(logging.Filter):
-    """Redacts the message and the arguments of every record; drops none."""
+    The form of a line is the logger's own, with its line breaks and colours. What is put into it is not: it loses its
+    secrets, and its control characters become escapes. A traceback keeps its lines, and the further lines of an
+    exception's text are indented, so that none looks like a line of the log.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.msg, str):
-            record.msg = redact(record.msg)
-        if isinstance(record.args, tuple):
-            record.args = tuple(redact(arg) if isinstance(arg, str) else arg for arg in record.args)
-        elif isinstance(record.args, dict):
-            record.args = {name: redact(arg) if isinstance(arg, str) else arg for name, arg in record.args.items()}
+        if not record.args:
+            record.msg = _safe_message(record.msg)
+        elif isinstance(record.args, tuple):
+            record.args = _safe_arguments(record.msg, record.args)
+        else:
+            record.args = _Atoms(record.args)
+        if record.exc_info and not record.exc_text:
+            record.exc_text = _safe_traceback(*record.exc_info)
         return True
 
 
-_filter = RedactingFilter()
+class _Atoms(dict[str, Any]):
+    """The arguments of a line by name, made safe when the line takes them; some servers make them then as well."""
+
+    def __init__(self, original: Mapping[str, Any]) -> None:
+        super().__init__(original)
+        self._original = original
+
+    def __getitem__(self, name: str) -> Any:
+        header = name[1:-2] if name.startswith("{") else ""
+        return _safe_value(header or name, self._original[name])
 
 
-def redact_server_logs() -> None:
-    """Puts the filter on the loggers of the ASGI servers; calling it again changes nothing."""
-    for name in _SERVERS:
+def _safe_message(message: Any) -> Any:
+    text = str(message)
+    safe = redact(lines(text))
+    return message if safe == text else safe
+
+
+def _safe_arguments(message: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    match arguments:
+        case (str(name), str()) if str(message).endswith("%s: %s") and is_secret(name):  # a header
+            return (one_line(name), HIDDEN)
+    return tuple(_safe(argument) for argument in arguments)
+
+
+def _safe(argument: Any) -> Any:
+    """The argument itself where its text is safe, since a line may need it as it is: as a number, say."""
+    if isinstance(argument, int | float | None):
+        return argument
+    if isinstance(argument, Mapping):
+        argument = {name: _safe_value(name, value) for name, value in argument.items()}
+    text = str(argument)
+    safe = redact(one_line(text))
+    return argument if safe == text else safe
+
+
+def _safe_value(name: Any, value: Any) -> Any:
+    if name in _QUERIES and isinstance(value, str | bytes):
+        text = value.decode("latin-1") if isinstance(value, bytes) else value
+        return redact(one_line(f"?{text}"))[1:]
+    if value and (name in _UNNAMED or is_secret(str(name))):
+        return HIDDEN
+    return _safe(value) if isinstance(value, str) else value
+
+
+def _safe_traceback(
+    kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+) -> str | None:
+    if error is None:
+        return None
+    parts = traceback.TracebackException(type(error), error, trace, compact=True).format()
+    indented = (part if part[:1].isspace() else part.rstrip("\n").replace("\n", "\n    ") + "\n" for part in parts)
+    return redact(lines("".join(indented))).rstrip("\n")
+
+
+_filter = SafeFilter()
+
+
+def protect_logs() -> None:
+    """Puts the filter on the loggers of the hub and of the ASGI servers; calling it again changes nothing."""
+    for name in _LOGGERS:
         logging.getLogger(name).addFilter(_filter)

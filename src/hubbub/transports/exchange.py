@@ -14,9 +14,9 @@ from urllib.parse import quote, unquote
 
 from hubbub.errors import Goodbye
 from hubbub.hub.client import is_logged
-from hubbub.logs import redact
 from hubbub.protocol.handshake import Headers, Upgrade
 from hubbub.protocol.publication import Payload
+from hubbub.redaction import one_line, redact
 
 if TYPE_CHECKING:
     from hubbub.transports.wire import Protocol
@@ -201,7 +201,7 @@ class Exchange:
             query = self.scope["query_string"].decode("latin-1")
             path = quote(self.scope["path"]) + (f"?{query}" if query else "")
             address = "%s:%d" % client if client else ""  # noqa: UP031
-            _log.info('%s - "WebSocket %s" %s', address, redact(path), outcome)
+            _log.info('%s - "WebSocket %s" %s', address, redact(one_line(path)), outcome)
 
 
 def websocket_scope(upgrade: Upgrade, root_path: str, **given: Any) -> Event:
