@@ -17,7 +17,7 @@ LAYERS = (
     {"hub"},
     {"transports"},
     {"api", "asyncapi"},
-    {"app", "connecting", "declared", "stopping", "wire"},
+    {"app", "connecting", "declared", "javascript", "stopping", "wire"},
     {"console"},
     {"cli"},
     {"__main__"},

@@ -27,6 +27,7 @@ from hubbub.hub.handlers import Handler
 from hubbub.hub.maps.rules import MapMode
 from hubbub.hub.registry import Registry
 from hubbub.hub.threads import ensure_on_loop, from_thread
+from hubbub.javascript import sdk_router
 from hubbub.logs import protect_logs
 from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Member, Publication
@@ -327,10 +328,12 @@ class Hub:
 
         ``/connection/websocket``, ``/connection/http_stream`` and ``/connection/sse`` with ``/emulation``, and
         the one-way forms ``/connection/uni_websocket``, ``/connection/uni_http_stream``, ``/connection/uni_sse``.
-        What they are for is told at ``asyncapi_url``: ``/asyncapi``, and for programs ``/asyncapi.json``.
+        ``/connection/centrifuge.js`` is the JavaScript SDK for a ``<script>`` of a page. The page at ``asyncapi_url``
+        (``/asyncapi``, for programs ``/asyncapi.json``) describes the channels.
         """
         router = sessions_router(self._running)
         router.include_router(asyncapi_router(self._registry, self.settings))
+        router.include_router(sdk_router())
         return router
 
     @cached_property

@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-from hubbub.console.bundle import browser_sdk
+from hubbub.javascript import browser_sdk
 
 START_DEADLINE = 20.0
+SERVER_PYTHON = os.environ.get("SERVER_PYTHON", sys.executable)
+"""The interpreter that runs `hubbub serve`. `scripts/wheel` gives that of an environment with nothing but the wheel."""
 CHROMIUM_ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -66,7 +68,7 @@ def running_server(log_path: Path, port: int = 0) -> Iterator[tuple[str, subproc
             port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}/"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
-    command = [sys.executable, "-m", "hubbub", "serve", "--port", str(port)]
+    command = [SERVER_PYTHON, "-m", "hubbub", "serve", "--port", str(port)]
     with log_path.open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
     try:

@@ -11,12 +11,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from fastapi.testclient import TestClient
 from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 from tests.console.conftest import FAINT_TEXTS, Watched, Window, running_server
 
-from hubbub.console import site
-from hubbub.console.bundle import browser_sdk
+from hubbub.javascript import browser_sdk
 
 TRANSPORTS = {"websocket": "WebSocket", "http_stream": "HTTP stream", "sse": "SSE"}
 CUT_DEADLINE = 15_000.0
@@ -27,7 +25,7 @@ OpenPage = Callable[..., Watched]
 
 needs_sdk = pytest.mark.skipif(
     browser_sdk() is None,
-    reason="the npm package centrifuge is not installed: install Node and npm, and run make install again",
+    reason="the npm package centrifuge is not installed: install Node and npm, and run npm ci --prefix web",
 )
 _rooms = itertools.count(1)
 
@@ -172,7 +170,7 @@ def test_what_one_says_all_hear_each_in_its_own_way(room: Room, transport: str) 
     assert heard[1]["info"]["conn_info"] == {"transport": transport}
     expect(erin.root.locator(".log li.note").first).to_contain_text(f"Connected over {transport} as ")
     expect(erin.root.locator(".address code")).to_have_text(re.compile(rf"/connection/{transport}$"))
-    sent = erin.frames("out")[-1]
+    (sent,) = [frame for frame in erin.frames("out") if '"publish"' in frame]
     assert json.loads(sent[sent.index("{") :])["publish"]["data"] == {"text": "from <b>Erin</b>"}
 
 
@@ -367,11 +365,11 @@ def test_without_the_sdk_the_panel_says_what_to_do_and_everything_else_works(ope
     watched = open_page()
     watched.expected = re.compile("404")
     page = watched.page
-    page.route("**/playground/centrifuge.js", lambda route: route.fulfill(status=404))
+    page.route("**/connection/centrifuge.js", lambda route: route.fulfill(status=404))
     page.reload()
     panel = page.get_by_role("region", name="Channel room")
     expect(panel.locator(".sdk-missing")).to_have_text(
-        re.compile(r"not installed here: install\s+Node and npm, run make install again, and reload this page\.$")
+        re.compile(r"this installation has no SDK\.\s+What to do$")
     )
     expect(page.get_by_role("group", name="Erin", exact=True)).to_have_count(0)
     room = Room(page)
@@ -388,21 +386,6 @@ def test_without_the_sdk_the_panel_says_what_to_do_and_everything_else_works(ope
 @needs_sdk
 def test_with_the_sdk_nothing_is_said_to_be_missing(room: Room) -> None:
     expect(room.page.locator(".sdk-missing")).to_be_hidden()
-
-
-@pytest.mark.parametrize("installed", [True, False])
-def test_the_server_gives_the_sdk_or_says_that_it_has_none(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installed: bool
-) -> None:
-    file = tmp_path / "centrifuge.js"
-    file.write_text("globalThis.Centrifuge = class {};")
-    monkeypatch.setattr(site, "browser_sdk", lambda: file if installed else None)
-    answer = TestClient(site.app).get("/playground/centrifuge.js")
-    if installed:
-        assert (answer.status_code, answer.text) == (200, file.read_text())
-        assert answer.headers["content-type"].startswith("text/javascript")
-    else:
-        assert (answer.status_code, answer.json()["detail"]) == (404, "the npm package centrifuge is not installed")
 
 
 # The listener.

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 from tests.console.conftest import FAINT_TEXTS, Watched, Window, running_server
 
 from hubbub.asyncapi import FRAME
-from hubbub.console.bundle import browser_sdk
+from hubbub.javascript import browser_sdk
 
 CHECKOUT = Path(__file__).parents[2]
 CONSOLE = CHECKOUT / "src" / "hubbub" / "console"
@@ -307,7 +307,7 @@ def test_nothing_is_asked_of_another_origin(open_page: Callable[..., Watched], s
         "playground/playground.js",
         "playground/room.css",
         "playground/room.js",
-        "playground/centrifuge.js",
+        "connection/centrifuge.js",
         "notify",
     }
 

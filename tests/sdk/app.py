@@ -9,16 +9,16 @@ from fastapi.responses import FileResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 
 from hubbub import JWT, Hub
-from hubbub.console.bundle import browser_sdk
 from hubbub.errors import Forbidden
 from hubbub.hub.dependencies import SessionInfo
 
 HERE = Path(__file__).parent
+PACKAGES = HERE.parents[1] / "web" / "node_modules"
 PAGE_FILES = {
     "page.html": HERE / "page.html",
     "driver.mjs": HERE / "driver.mjs",
-    "centrifuge.js": browser_sdk(),
-    "centrifuge.protobuf.js": browser_sdk(protobuf=True),
+    "centrifuge.js": PACKAGES / "centrifuge" / "dist" / "centrifuge.js",
+    "centrifuge.protobuf.js": PACKAGES / "centrifuge" / "dist" / "centrifuge.protobuf.js",
 }
 
 auth = JWT(secret="only for these tests, and long enough")
@@ -168,6 +168,6 @@ async def state() -> dict[str, int]:
 @app.get("/sdk/{name}")
 async def page_file(name: str) -> FileResponse:
     file = PAGE_FILES.get(name)
-    if file is None:
+    if file is None or not file.is_file():
         raise HTTPException(404)
     return FileResponse(file)

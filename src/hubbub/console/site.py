@@ -11,7 +11,6 @@ from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute, APIWebSocketRoute
 
 from hubbub.asyncapi import FRAME
-from hubbub.console.bundle import browser_sdk
 
 SYSTEMS = (
     "echo_server",
@@ -61,13 +60,6 @@ def create_app() -> FastAPI:
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(_HERE / "index.html", headers={"content-security-policy": _CONTENT_POLICY})
-
-    @app.get("/playground/centrifuge.js", include_in_schema=False)
-    async def sdk() -> FileResponse:
-        file = browser_sdk()
-        if file is None:
-            raise HTTPException(404, "the npm package centrifuge is not installed")
-        return FileResponse(file)
 
     @app.get("/playground/{name}", include_in_schema=False)
     async def asset(name: str) -> FileResponse:
