@@ -368,9 +368,7 @@ def test_without_the_sdk_the_panel_says_what_to_do_and_everything_else_works(ope
     page.route("**/connection/centrifuge.js", lambda route: route.fulfill(status=404))
     page.reload()
     panel = page.get_by_role("region", name="Channel room")
-    expect(panel.locator(".sdk-missing")).to_have_text(
-        re.compile(r"this installation has no SDK\.\s+What to do$")
-    )
+    expect(panel.locator(".sdk-missing")).to_have_text(re.compile(r"this installation has no SDK\.\s+What to do$"))
     expect(page.get_by_role("group", name="Erin", exact=True)).to_have_count(0)
     room = Room(page)
     page.get_by_role("button", name="Connect all in the channel room").click()
