@@ -46,11 +46,21 @@ def test_text_has_the_replacement_character_wherever_it_is() -> None:
     text = f'{{"id":1,"rpc":{{"method":"a{HALF}b{PAIR}{HALF}"}}}}'
     assert read_nulls(COMMAND, text) == Command(1, rpc=RPCRequest(method="a\ufffdb\U0001f600\ufffd"))
     text = f'{{"id":1,"sub_refresh":{{"channel":"c","untrack":["{HALF}","k"]}}}}'
-    assert read_nulls(COMMAND, text) == Command(1, sub_refresh=SubRefreshRequest("c", untrack=["\ufffd", "k"]))
+    assert read_nulls(COMMAND, text) == Command(1, sub_refresh=SubRefreshRequest("c", untrack=("\ufffd", "k")))
     subscribe = f'{{"tf":{{"key":"{HALF}","val":null}}}}'
     text = f'{{"id":1,"connect":{{"subs":{{"{HALF}":{subscribe}}},"headers":{{"h":"{HALF}"}}}}}}'
     subs = {"\ufffd": SubscribeRequest(tf=FilterNode(key="\ufffd"))}
     assert read_nulls(COMMAND, text) == Command(1, connect=ConnectRequest(subs=subs, headers={"h": "\ufffd"}))
+
+
+def test_halves_are_looked_for_in_a_bounded_number_of_items() -> None:
+    def subs(count: int) -> str:
+        others = ",".join(f'"{n}":{{}}' for n in range(count))
+        return f'{{"id":1,"connect":{{"token":"{HALF}","subs":{{{others}}}}}}}'
+
+    assert read_nulls(COMMAND, subs(2048)).connect is not None
+    with pytest.raises(ValueError, match="more than 2048 items"):
+        read_nulls(COMMAND, subs(2049))
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,16 @@ def test_what_is_nested_too_deeply_is_a_value_error(text: str) -> None:
         read(COMMAND, text)
 
 
+def test_nulls_are_looked_for_among_a_bounded_number_of_members() -> None:
+    def subs(count: int) -> str:
+        others = ",".join(f'"{n}":{{}}' for n in range(count))
+        return '{"id":1,"connect":{"token":null,"subs":{"a":null,' + others + "}}}"
+
+    assert read(COMMAND, subs(4091)).connect is not None
+    with pytest.raises(ValueError, match="more than 4096 members"):
+        read(COMMAND, subs(4092))
+
+
 @given(st.text(max_size=30) | st.binary(max_size=30))
 def test_nothing_raises_anything_else(text: str | bytes) -> None:
     try:

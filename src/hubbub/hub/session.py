@@ -1,14 +1,16 @@
 """One Centrifuge connection: a state machine that the transport calls, with no task and no timer of its own.
 
-Theory of operation. The transport calls in with messages, faults and the end. Commands wait in the inbox and are
-worked off one after the other, in order, by a task that lives only while there are some: so what a command
-awaits (the app's handlers, a broker) holds up this session alone, and an idle session has no task. What the
-session says within one turn of the event loop goes out as one message, except that the answers to connect and
+Theory of operation. The transport calls in with messages, faults and the end. Commands wait in the inbox as they
+came, and each is decoded when its turn comes: decoded, a command can take many times its size, and the rates must
+be spent before it takes our time. They are worked off one after the other, in order, by a task that lives only while
+there are some: so what a command awaits (the app's handlers, a broker) holds up this session alone, and an idle
+session has no task. A pong is the exception: it counts when it comes, however many commands wait. What the session
+says within one turn of the event loop goes out as one message, except that the answers to connect and
 subscribe go out at once: behind them, publications may come at any moment.
 
     CONNECTING   nothing but connect is accepted; at the deadline the session is stale
     CONNECTED    commands are answered
-    REFUSED      connect was answered with an error: nothing is heard any more, until the client goes or is stale
+    REFUSED      connect was answered with an error: the session ignores all messages until the client goes or is stale
     ENDED        nothing goes out any more; what the client had sent before it left is still worked off
 """
 
@@ -147,8 +149,8 @@ class Session:
         self._meta: Mapping[str, Any] | None = None
         self._expire_at = 0.0
         self._state = State.CONNECTING
-        self._inbox: list[tuple[Command | Disconnect, int]] = []
-        """What is to be worked off; with the first command of a message, its size."""
+        self._inbox: list[Payload | Disconnect] = []
+        """What is to be worked off: commands as they came, and behind them the fault that ends the session."""
         self._inbox_bytes = 0
         self._out: list[Payload] = []
         self._out_size = 0
@@ -182,30 +184,38 @@ class Session:
     def on_messages(self, messages: Sequence[Payload], count: int, size: int) -> None:
         if self._state is State.ENDED:
             return
-        engine, settings = self.engine, self.engine.settings
-        if self._state is State.REFUSED or (self._link.unidirectional and self._state is not State.CONNECTING):
-            return
-        commands_before = len(self._inbox)
-        for message in messages:
-            waits = size_of(message)
-            try:
-                for command in self._link.codec.decode(message):
-                    if self.ping_payload is not None and _is_pong(command):
-                        self.ping_payload = None  # at once: it shows that the peer lives, however busy we are
-                    else:
-                        self._inbox.append((command, waits))
-                        self._inbox_bytes += waits
-                        waits = 0
-            except ValueError as error:
-                _log.debug("session %s: %s", self.id, error)
-                self._inbox.append((BadRequest(), 0))
-        # A message may hold many commands, and each is work.
-        count = max(count, len(self._inbox) - commands_before)
-        too_many = len(self._inbox) > settings.max_inbox_messages
-        if too_many or self._inbox_bytes > settings.max_inbox_bytes or self._is_too_fast(count, size):
+        settings = self.engine.settings
+        waiting = len(self._inbox)
+        if self._state is State.CONNECTING or (self._state is State.CONNECTED and not self._link.unidirectional):
+            self._keep(messages, settings.max_inbox_messages)
+        too_many = len(self._inbox) > settings.max_inbox_messages or self._inbox_bytes > settings.max_inbox_bytes
+        # A message may hold many commands, and each is work. Nobody may send more than the rates, heard or not.
+        if too_many or self._is_too_fast(max(count, len(self._inbox) - waiting), size):
             self.end(SessionRateExceeded())
         elif self._inbox and self._worker is None:
-            self._worker = engine.loop.create_task(self._work())
+            self._worker = self.engine.loop.create_task(self._work())
+
+    def _keep(self, messages: Sequence[Payload], most: int) -> None:
+        """Puts the commands of messages into the inbox, up to one more than ``most`` or to the first fault."""
+        inbox, codec = self._inbox, self._link.codec
+        for message in messages:
+            if inbox and isinstance(inbox[-1], Disconnect):
+                return
+            try:
+                for command in codec.split(message):
+                    if self.ping_payload is not None and codec.is_pong(command):
+                        self.ping_payload = None  # at once: it shows that the peer lives, however busy we are
+                        continue
+                    inbox.append(command)
+                    self._inbox_bytes += size_of(command)
+                    if len(inbox) > most:
+                        return
+            except ValueError as error:
+                inbox.append(self._fault(error))
+
+    def _fault(self, error: ValueError) -> BadRequest:
+        _log.debug("session %s: %s", self.id, error)
+        return BadRequest()
 
     def _is_too_fast(self, count: int, size: int) -> bool:
         settings = self.engine.settings
@@ -274,10 +284,14 @@ class Session:
         """Works off the inbox, one command after the other."""
         try:
             while self._inbox:
-                command, waited = self._inbox.pop(0)
-                self._inbox_bytes -= waited
-                if isinstance(command, Disconnect):
-                    raise command
+                waited = self._inbox.pop(0)
+                if isinstance(waited, Disconnect):
+                    raise waited
+                self._inbox_bytes -= size_of(waited)
+                try:
+                    command = self._link.codec.decode(waited)
+                except ValueError as error:
+                    raise self._fault(error) from None
                 await self._handle(command)
                 await self._keep_pace()
         except Disconnect as fault:
@@ -291,9 +305,11 @@ class Session:
                 self._leave_all()
 
     async def _handle(self, command: Command) -> None:
+        if command.is_pong and self.ping_payload is not None:  # one that was too long to be looked into before
+            self.ping_payload = None
+            return
         method = next((name for name in METHODS if getattr(command, name) is not None), None)
-        # A pong that a ping waited for does not come here.
-        if _is_pong(command) or method is None or (method == "connect") != (self._state is State.CONNECTING):
+        if command.is_pong or method is None or (method == "connect") != (self._state is State.CONNECTING):
             if self._state is not State.ENDED:
                 raise BadRequest
             return
@@ -575,10 +591,6 @@ class Session:
         if self._worker is not None:
             await asyncio.wait([self._worker])
         await connection.aclose()
-
-
-def _is_pong(command: Command) -> bool:
-    return not command.id and command.send is None
 
 
 _OF_A_CHANNEL = frozenset(

@@ -16,8 +16,9 @@ class FilterNode(Message):
     key: Annotated[str, 2] = ""
     cmp: Annotated[str, 3] = ""
     val: Annotated[str, 4] = ""
-    vals: Annotated[list[str], 5] = field(default_factory=list)
-    nodes: "Annotated[list[FilterNode], 6]" = field(default_factory=list)
+    # Tuples: an empty list for each of 20,000 empty nodes would keep the garbage collector busy.
+    vals: Annotated[tuple[str, ...], 5] = ()
+    nodes: "Annotated[tuple[FilterNode, ...], 6]" = ()
 
 
 class SubscribeRequest(Message):
@@ -105,15 +106,15 @@ class KeyedItem(Message):
 
 class TrackBatch(Message):
     signature: Annotated[str, 1] = ""
-    items: Annotated[list[KeyedItem], 2] = field(default_factory=list)
+    items: Annotated[tuple[KeyedItem, ...], 2] = ()
 
 
 class SubRefreshRequest(Message):
     channel: Annotated[str, 1] = ""
     token: Annotated[str, 2] = ""
     type: Annotated[I32, 3] = 0
-    track: Annotated[list[TrackBatch], 4] = field(default_factory=list)
-    untrack: Annotated[list[str], 5] = field(default_factory=list)
+    track: Annotated[tuple[TrackBatch, ...], 4] = ()
+    untrack: Annotated[tuple[str, ...], 5] = ()
 
 
 Request: TypeAlias = (
@@ -148,6 +149,11 @@ class Command(Message):
     rpc: Annotated[RPCRequest | None, 13] = None
     refresh: Annotated[RefreshRequest | None, 14] = None
     sub_refresh: Annotated[SubRefreshRequest | None, 15] = None
+
+    @property
+    def is_pong(self) -> bool:
+        """Whether it answers a ping: it asks for nothing."""
+        return not self.id and self.send is None
 
 
 METHODS = (

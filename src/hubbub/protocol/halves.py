@@ -17,6 +17,9 @@ ReadT = TypeVar("ReadT")
 REPLACEMENT = "\ufffd"
 """What stands for text that was lost."""
 
+_MOST_ITEMS = 2048
+"""Items of lists and maps that are looked into in one command, since each takes microseconds."""
+
 _ESCAPE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole pair
     r"|\\u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2})"
@@ -35,7 +38,7 @@ def read(parse: Callable[[str | bytes], ReadT], text: str | bytes) -> ReadT:
     ``Raw`` has them as they came, text U+FFFD instead.
 
     Raises:
-        ValueError: it holds something else.
+        ValueError: it holds something else, or halves and more items in lists and maps than are looked into.
     """
     try:
         return parse(text)
@@ -60,6 +63,7 @@ class _Marked:
     """Turns marks back, each in front of the four digits of a half, in all that was decoded."""
 
     def __init__(self, mark: str) -> None:
+        self._left = _MOST_ITEMS
         self._mark = mark.encode()
         self._text = re.compile(mark + "....")
         self._raw = re.compile(self._mark + b"(....)")
@@ -70,8 +74,12 @@ class _Marked:
         if isinstance(value, Raw):
             raw = bytes(value)
             return Raw(self._raw.sub(rb"\\u\1", raw)) if self._mark in raw else value
-        if isinstance(value, list):
-            return [self.unmarked(one) for one in value]
+        if isinstance(value, list | tuple | dict):
+            self._left -= len(value)
+            if self._left < 0:
+                raise ValueError(f"more than {_MOST_ITEMS} items, and half a surrogate pair among them")
+        if isinstance(value, list | tuple):
+            return type(value)([self.unmarked(one) for one in value])
         if isinstance(value, dict):
             return {self.unmarked(name): self.unmarked(one) for name, one in value.items()}
         if isinstance(value, Struct):

@@ -147,7 +147,7 @@ def of_ours(value: Any) -> Any:
     if isinstance(value, Message):
         fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
         return {name: of_ours(content) for name, content in fields if content}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [of_ours(one) for one in value]
     if isinstance(value, dict):
         return {key: of_ours(one) for key, one in value.items()}

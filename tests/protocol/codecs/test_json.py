@@ -10,7 +10,7 @@ from tests.protocol.codecs.messages import SDK, contents, json_texts, of_ours, t
 
 from hubbub.errors import WrongProtocol
 from hubbub.protocol.codecs import JSON, UNIDIRECTIONAL
-from hubbub.protocol.commands import METHODS, Command, ConnectRequest, PublishRequest, SubscribeRequest
+from hubbub.protocol.commands import METHODS, Command, ConnectRequest, PublishRequest, RPCRequest, SubscribeRequest
 from hubbub.protocol.events import (
     ClientInfo,
     Connect,
@@ -33,11 +33,11 @@ DEEP = 50_000
 
 
 def decoded(text: str | bytes) -> list[Command]:
-    return list(JSON.decode(text))
+    return [JSON.decode(command) for command in JSON.split(text)]
 
 
 def decoded_one_way(text: str | bytes) -> list[Command]:
-    return list(UNIDIRECTIONAL.decode(text))
+    return [UNIDIRECTIONAL.decode(command) for command in UNIDIRECTIONAL.split(text)]
 
 
 def published(text: str) -> Any:
@@ -63,6 +63,20 @@ def test_an_empty_command_is_a_pong() -> None:
     assert decoded("{}") == [Command()]
     assert decoded(" { } ") == [Command()]
     assert JSON.ping == "{}"
+
+
+def test_text_waits_in_no_more_bytes_than_it_had_on_the_wire() -> None:
+    assert list(JSON.split('{"id":1}\n{}')) == ['{"id":1}', "{}"]
+    emoji = '{"id":1,"rpc":{"data":"\U0001f600"}}'
+    assert list(JSON.split(emoji)) == [emoji.encode()], "as text, each of its characters takes four bytes"
+    assert decoded(emoji) == [Command(1, rpc=RPCRequest(Raw('"\U0001f600"'.encode())))]
+
+
+def test_a_pong_is_recognised_if_it_is_short() -> None:
+    for command in ("{}", "{ }\r", b"{}", '{"id":0}', '{"id":0,"ping":{}}'):
+        assert JSON.is_pong(command)
+    for command in ('{"id":1}', '{"send":{}}', "{", "", '{"id":0,' + " " * 99 + '"ping":{}}'):
+        assert not JSON.is_pong(command)
 
 
 def test_what_is_not_known_is_ignored() -> None:

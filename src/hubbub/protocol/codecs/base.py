@@ -1,7 +1,7 @@
 """The contract of encodings."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from msgspec import Raw
@@ -12,6 +12,9 @@ from hubbub.protocol.publication import NO_TAGS, Member, Payload
 from hubbub.protocol.publication import Publication as Published
 from hubbub.protocol.schema import NOTHING
 
+_LONGEST_PONG = 32
+"""Bytes; SDKs send 2 in JSON and none in Protobuf."""
+
 
 class Codec(ABC):
     """Turns commands and replies into what is on the wire, and back. Stateless, so one serves all sessions."""
@@ -21,16 +24,36 @@ class Codec(ABC):
     """An empty reply."""
 
     @abstractmethod
-    def decode(self, data: Payload) -> Iterable[Command]:
-        """The commands in one message of a transport, at least one.
+    def split(self, data: Payload) -> Iterator[Payload]:
+        """The commands in one message of a transport, at least one, each as it came.
+
+        None is looked into, and the next is looked for when it is asked for: a command can take many times its
+        size in memory and a long time to decode, so that waits until its turn.
 
         Raises:
-            ValueError: it holds anything else; here, or while the commands are iterated, after those before it.
+            ValueError: the rest of the message is no command.
+        """
+
+    def is_pong(self, command: Payload) -> bool:
+        """Whether a command that ``split`` gave is a pong. Only short ones are looked into, as all of SDKs are."""
+        if len(command) > _LONGEST_PONG:
+            return False
+        try:
+            return self.decode(command).is_pong
+        except ValueError:
+            return False
+
+    @abstractmethod
+    def decode(self, command: Payload) -> Command:
+        """One command that ``split`` gave. Of several requests in it, only the one that counts is sure to be read.
+
+        Raises:
+            ValueError: it is no command.
         """
 
     @abstractmethod
     def decode_emulation(self, data: bytes) -> EmulationRequest:
-        """A request of ``POST /emulation``; its ``data`` is what ``decode`` takes.
+        """A request of ``POST /emulation``; its ``data`` is what ``split`` takes.
 
         Raises:
             ValueError: it is none.

@@ -1,6 +1,7 @@
 """JSON: a message of a transport is replies or commands, one on a line; data is embedded as it is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -12,6 +13,8 @@ from hubbub.protocol.events import Reply
 from hubbub.protocol.nulls import read
 from hubbub.protocol.publication import Json, Payload, one_line
 from hubbub.protocol.schema import NOTHING
+
+PayloadT = TypeVar("PayloadT", str, bytes)
 
 _commands = msgspec.json.Decoder(Command)
 _emulation = msgspec.json.Decoder(EmulationRequest)
@@ -26,10 +29,16 @@ class JsonCodec(Codec):
     name = "json"
     ping = "{}"
 
-    def decode(self, data: Payload) -> Iterable[Command]:
+    def split(self, data: Payload) -> Iterator[Payload]:
         text = data.decode() if isinstance(data, bytes) else data
-        for line in text.removesuffix("\n").split("\n"):
-            yield read(_commands, line)
+        if not text.isascii():
+            # What waits is bytes then: one emoji makes each character of a text take four.
+            yield from _lines(text.encode(), b"\n")
+        else:
+            yield from _lines(text, "\n")
+
+    def decode(self, command: Payload) -> Command:
+        return read(_commands, command)
 
     def decode_emulation(self, data: bytes) -> EmulationRequest:
         request = read(_emulation, data)
@@ -62,11 +71,24 @@ class JsonCodec(Codec):
 class UnidirectionalCodec(JsonCodec):
     """As JSON, for transports that only push: neither a push nor the one request, connect, is wrapped."""
 
-    def decode(self, data: Payload) -> Iterable[Command]:
-        return [Command(1, connect=read(_connect, data))]
+    def split(self, data: Payload) -> Iterator[Payload]:
+        yield data
+
+    def decode(self, command: Payload) -> Command:
+        return Command(1, connect=read(_connect, command))
 
     def encode(self, reply: Reply) -> str:
         return _encode(reply if reply.push is None else reply.push).decode()
+
+
+def _lines(text: PayloadT, end: PayloadT) -> Iterator[PayloadT]:
+    """The lines of a text, one at a time."""
+    at = 0
+    while (to := text.find(end, at)) >= 0:
+        yield text[at:to]
+        at = to + 1
+    if at < len(text) or not at:
+        yield text[at:]
 
 
 JSON = JsonCodec()
