@@ -283,6 +283,7 @@ def test_publish_from_another_event_loop_names_publish_sync(clock: Clock) -> Non
 
 def test_publish_sync_works_from_another_thread_and_answers_with_the_position(clock: Clock) -> None:
     hub = Hub(history_size=10)
+    hub.channel("declared")
 
     async def scenario() -> None:
         async with hub.lifespan(FastAPI()):
@@ -291,10 +292,24 @@ def test_publish_sync_works_from_another_thread_and_answers_with_the_position(cl
             assert (await hub.history("lobby"))[0] == (Publication('{"a":1}', *position),)
             with pytest.raises(UsageError, match="cannot send"):
                 await asyncio.to_thread(hub.publish_sync, "lobby", object())
+            with pytest.raises(UsageError, match="bytes that are not JSON"):
+                await asyncio.to_thread(hub.publish_sync, "declared", b"\xff")
             again = [await asyncio.to_thread(hub.publish_sync, "lobby", 2, idempotency_key="k") for _ in range(2)]
             assert [position.offset for position in again] == [2, 2]
             await asyncio.to_thread(hub.publish_sync, "lobby", 3, tags={"lang": "en"})
             assert (await hub.history("lobby"))[0][-1].tags == {"lang": "en"}
+
+    clock.run(scenario())
+
+
+def test_bytes_go_as_they_are_to_plain_clients_of_a_channel_that_is_not_declared(clock: Clock) -> None:
+    hub = Hub(history_size=10)
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            for data in (b"\x00\xff", b'{"a": 1}\n'):
+                await hub.publish("lobby", data)
+            assert [one.data for one in (await hub.history("lobby"))[0]] == [b"\x00\xff", b'{"a": 1}\n']
 
     clock.run(scenario())
 

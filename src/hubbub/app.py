@@ -424,7 +424,9 @@ class Hub:
 
         Args:
             channel: any name, such as ``"chat:lobby"``.
-            data: text, bytes, a Pydantic model or anything else that JSON can hold.
+            data: text, bytes, a Pydantic model or anything else that JSON can hold. Bytes that are JSON, as
+                ``orjson.dumps`` makes them, are JSON; other bytes need a channel with ``binary=True``, or one that
+                is not declared, where there are plain clients alone and bytes go out as a binary message.
             tags: what subscribers may filter by.
             idempotency_key: a second publication with the same one, in the same channel and within five minutes,
                 is not made.
@@ -433,8 +435,8 @@ class Hub:
             The position of the publication in the channel's history.
 
         Raises:
-            UsageError: the hub is not running, ``data`` has no JSON form, or this is not the hub's event
-                loop (then: ``publish_sync``).
+            UsageError: the hub is not running, ``data`` has no JSON form or is bytes that the channel does not
+                carry, or this is not the hub's event loop (then: ``publish_sync``).
         """
         guard = Guard(idempotency_key) if idempotency_key else NO_GUARD
         return await self._running().publish(channel, data, tags=tags, guard=guard)

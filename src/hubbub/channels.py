@@ -53,7 +53,7 @@ class Rules(NamedTuple):
     tags_filter: bool = False
     """Whether a subscriber may ask for the publications whose tags match."""
     binary: bool = False
-    """Whether a client may publish what is no JSON. That disconnects subscribers that speak JSON (3506)."""
+    """Whether bytes that are not JSON may be published. They disconnect subscribers that speak JSON (3506)."""
     user_limited: bool = False
     """Whether ``name#42,43`` is a channel for the users 42 and 43 alone."""
     personal: bool = False

@@ -100,6 +100,7 @@ def test_what_is_no_map_is_refused(call: Call, method: str, channel: str, code: 
         ("map_publish", {"data": 1}, 107),
         ("map_publish", {"key": "", "data": 1}, 107),
         ("map_publish", {"key": "k", "b64data": "*"}, 107),
+        ("map_publish", {"key": "k", "b64data": "/w=="}, 107),
         ("map_publish", {"key": "k", "data": 1, "key_mode": "other"}, 107),
         ("map_publish", {"key": "k", "data": 1, "key_mode": "touch"}, 107),
         ("map_remove", {}, 107),

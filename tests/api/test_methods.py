@@ -98,11 +98,20 @@ def test_what_is_published_stays_as_it_was_written_but_for_line_ends(clock: Cloc
 def test_base64_may_hold_json_or_bytes(clock: Clock) -> None:
     async def scenario() -> None:
         stage, api = await open_api()
-        await api.call("publish", channel="room:a", b64data="eyJhIjoxfQ==")
-        await api.call("publish", channel="room:a", b64data="/w==", data={"not": "this"})
-        kept, _ = await stage.engine.history("room:a")
-        assert [one.data for one in kept] == ['{"a":1}', b"\xff"]
-        assert type(kept[0].data) is Json
+        stage.channel("binary", history=10, binary=True)
+        for channel in ("room:a", "binary"):
+            await api.call("publish", channel=channel, b64data="eyJhIjoxfQ==")
+        assert await api.error("publish", channel="room:a", b64data="/w==", data={"not": "this"}) == 107
+        await api.call("publish", channel="binary", b64data="/w==", data={"not": "this"})
+        broadcast = await api.call("broadcast", channels=["room:a", "binary"], b64data="/g==")
+        assert [reply.get("error", {}).get("code") for reply in broadcast["responses"]] == [107, None]
+        kept = [one.data for channel in ("room:a", "binary") for one in (await stage.engine.history(channel))[0]]
+        assert kept == ['{"a":1}', '{"a":1}', b"\xff", b"\xfe"]
+        assert type(kept[0]) is type(kept[1]) is Json
+        guest = await stage.enter("anna")
+        for field in ("b64info", "b64data"):
+            assert await api.error("subscribe", user="anna", channel="room:a", **{field: "/w=="}) == 107
+        assert guest.closed is None
 
     clock.run(scenario())
 
@@ -356,8 +365,9 @@ def test_history_is_what_is_kept_and_may_be_removed(clock: Clock) -> None:
 def test_what_cannot_be_told_in_json_is_an_internal_error(clock: Clock) -> None:
     async def scenario() -> None:
         stage, api = await open_api()
-        await stage.engine.publish("room:a", b"\xff")
-        assert await api.error("history", channel="room:a", limit=1) == 100
+        stage.channel("binary", history=1, binary=True)
+        await stage.engine.publish("binary", b"\xff")
+        assert await api.error("history", channel="binary", limit=1) == 100
 
     clock.run(scenario())
 

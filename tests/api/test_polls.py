@@ -42,6 +42,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
         ({"version": ...}, 107),
         ({"version": -1}, 107),
         ({"b64data": "*"}, 107),
+        ({"b64data": "/w=="}, 107),
         ({"channel": "versioned:x"}, 108),
         ({"channel": "counted:x"}, 108),
         ({"channel": "stream:x"}, 107),

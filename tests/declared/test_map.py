@@ -137,6 +137,24 @@ def test_keys_and_tags_that_no_message_could_hold_are_refused() -> None:
         client.portal.call(use)
 
 
+def test_bytes_of_an_entry_are_json_unless_the_map_is_binary() -> None:
+    hub = Hub()
+    board = hub.map_channel("board:{name}", mode="persistent")
+    raw = hub.map_channel("raw:{name}", mode="persistent", binary=True)
+    with serve(hub) as client:
+        assert client.portal is not None
+
+        async def use() -> None:
+            await board.publish("a", b"[1]", name="1")
+            await raw.publish("a", b"\xff", name="1")
+            with pytest.raises(UsageError, match=r"what is published to 'board:1' is bytes that are not JSON.*binary="):
+                await board.publish("b", b"\xff", name="1")
+            kept = {**await board.state(name="1"), "raw": (await raw.state(name="1"))["a"]}
+            assert {key: entry.data for key, entry in kept.items()} == {"a": "[1]", "raw": b"\xff"}
+
+        client.portal.call(use)
+
+
 def test_a_map_is_used_on_the_hubs_own_event_loop_while_it_runs() -> None:
 
     hub = Hub()

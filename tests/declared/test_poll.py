@@ -257,6 +257,14 @@ def test_publishing_must_be_enabled_and_the_hub_run() -> None:
         asyncio.run(publish(declare(versioned=True, publish_enabled=True), version=1))
 
 
+def test_bytes_of_a_value_that_are_not_json_are_refused() -> None:
+    hub = Hub()
+    prices = declare(hub, versioned=True, publish_enabled=True)
+    prices.on_poll(lambda keys: {})
+    with TestClient(app_of(hub)), pytest.raises(UsageError, match="bytes that are not JSON"):
+        prices.publish_sync("k", b"\xff", version=1, market="oslo")
+
+
 def test_a_key_that_no_message_could_hold_is_refused() -> None:
     hub = Hub()
     prices = declare(hub, versioned=True, publish_enabled=True)

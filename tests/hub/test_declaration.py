@@ -332,7 +332,29 @@ def test_bytes_of_a_client_are_refused_and_disconnect_nobody(clock: Clock) -> No
     clock.run(scenario())
 
 
-def test_the_app_publishes_bytes_wherever_it_likes(clock: Clock) -> None:
+@pytest.mark.parametrize("binary", [False, True])
+def test_bytes_that_are_json_are_json_whoever_publishes_them(clock: Clock, binary: bool) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+
+        async def pack(message: Annotated[Any, Data()]) -> bytes:
+            return b'{"n": 1}'
+
+        stage.channel("room", history=9, recovery="force", delta=True, on_publish=pack, binary=binary)
+        guest = await stage.subscribed("room")
+        assert "publish" in await guest.ask(publish={"channel": "room", "data": 1})
+        for data in (b"[1,\n2]", bytearray(b'"text"'), memoryview(b"3")):
+            await stage.engine.publish("room", data)
+        await ticks(3)
+        assert [push["pub"]["data"] for push in guest.pushes()] == [{"n": 1}, [1, 2], "text", 3]
+        late = await stage.enter()
+        recovered = await late.ask(subscribe={"channel": "room", "recover": True})
+        assert [one["data"] for one in recovered["subscribe"]["publications"]] == [{"n": 1}, [1, 2], "text", 3]
+
+    clock.run(scenario())
+
+
+def test_other_bytes_are_refused_where_the_app_publishes_them(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         stage = await SessionStage.open()
 
@@ -340,10 +362,13 @@ def test_the_app_publishes_bytes_wherever_it_likes(clock: Clock) -> None:
             return b"\xff"
 
         stage.channel("room", history=2, on_publish=pack)
-        assert "publish" in await (await stage.enter()).ask(publish={"channel": "room", "data": 1})
-        await stage.engine.publish("room", b"\xfe")
-        kept, _ = await stage.engine.history("room")
-        assert [publication.data for publication in kept] == [b"\xff", b"\xfe"]
+        guest = await stage.subscribed("room")
+        assert (await guest.ask(publish={"channel": "room", "data": 1}))["error"]["code"] == 100
+        assert "what on_publish of 'room' returned is bytes that are not JSON" in caplog.text
+        with pytest.raises(UsageError, match=r"what is published to 'room' is bytes .* binary=True"):
+            await stage.engine.publish("room", b"\xfe")
+        assert not (await stage.engine.history("room"))[0]
+        assert guest.closed is None
 
     clock.run(scenario())
 
@@ -389,8 +414,5 @@ def test_what_is_no_json_does_not_reach_those_who_read_json(clock: Clock) -> Non
         assert listener.pushes() == []
         assert not (await stage.engine.history("room"))[0]
         assert asked == []
-        await stage.engine.publish("room", b"\xff")
-        await ticks(3)
-        assert listener.closed is not None, "what the app publishes is its own affair"
 
     clock.run(scenario())

@@ -455,18 +455,23 @@ def test_a_handler_may_end_the_session_and_nothing_behind_it_is_worked_off(clock
     clock.run(scenario())
 
 
-def test_what_cannot_be_answered_in_this_encoding_ends_the_session(clock: Clock) -> None:
+def test_a_method_may_answer_with_bytes_that_are_json(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         stage = await SessionStage.open()
 
-        async def binary() -> bytes:
-            return b"\xff"
+        async def answer(data: bytes) -> bytes:
+            return data.replace(b"?", b"\xff")
 
-        stage.method("binary", binary)
-        guest = await stage.enter()
-        guest.begin(rpc={"method": "binary"})
+        stage.method("answer", answer)
+        guest, binary = await stage.enter(), stage.arrive(BINARY)
+        assert (await guest.ask(rpc={"method": "answer", "data": [1]}))["rpc"]["data"] == [1]
+        assert (await guest.ask(rpc={"method": "answer", "data": "?"}))["error"]["code"] == 100
+        assert "the result of the method 'answer' is bytes that are not JSON" in caplog.text
+        for command in ("04 0801 2200", "0f 0802 6a0b 0a01 3f 1206 616e73776572"):
+            binary.transport.says(bytes.fromhex(command))
         await ticks(3)
-        assert guest.closed == (3506, "inappropriate protocol")
+        assert binary.transport.received[-1] == bytes.fromhex("07 0802 6a03 0a01 ff")
+        assert guest.closed is binary.closed is None
 
     clock.run(scenario())
 

@@ -5,7 +5,7 @@ from typing import get_args
 
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from hubbub.api.contents import NO_DATA, Content, Empty, Method, method
+from hubbub.api.contents import NO_DATA, Content, Empty, Method, find, method
 from hubbub.brokers.base import Guard
 from hubbub.brokers.maps import Only, Outcome
 from hubbub.errors import InvalidRequest, UnrecoverablePosition
@@ -87,6 +87,7 @@ async def publish(engine: Engine, request: PublishRequest) -> ChangeResult:
         raise InvalidRequest
     empty = request.data is NO_DATA and not request.b64data
     data = NOTHING if empty else request.payload()
+    find(engine, request.channel).ensure_carries(data)
     entry = Publication(data, key=request.key, tags=request.tags, delta=request.delta)
     guard = Guard(request.idempotency_key, request.version, request.version_epoch)
     return _changed(await engine.atlas.put(request.channel, entry, guard, only))

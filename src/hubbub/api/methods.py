@@ -207,6 +207,7 @@ async def _publish(engine: Engine, channel: str, request: PublishOptions) -> Pub
     payload = request.payload()
     if not isinstance(declaration.kind, Stream):
         raise InvalidRequest
+    declaration.ensure_carries(payload)
     guard = Guard(request.idempotency_key, request.version, request.version_epoch)
     position = await engine.publish(
         channel, payload, tags=request.tags, guard=guard, delta=request.delta, keep=not request.skip_history
@@ -233,8 +234,12 @@ async def subscribe(engine: Engine, request: SubscribeRequest) -> Empty:
 
 
 def _optional(data: Raw, b64data: str) -> Payload | None:
-    content = Content(data, b64data)
-    return content.payload() if b64data or bytes(data) else None
+    if not (b64data or bytes(data)):
+        return None
+    payload = Content(data, b64data).payload()
+    if isinstance(payload, bytes):
+        raise InvalidRequest("bad request: info and data of a subscription are JSON")
+    return payload
 
 
 async def unsubscribe(engine: Engine, request: UnsubscribeRequest) -> Empty:

@@ -18,13 +18,15 @@ class PublishRequest(Content):
 async def publish(engine: Engine, request: PublishRequest) -> Empty:
     if not request.key or request.version < 1:
         raise InvalidRequest
-    kind = find(engine, request.channel).kind
+    declaration = find(engine, request.channel)
+    kind = declaration.kind
     if not isinstance(kind, SharedPoll):
         raise InvalidRequest
     if not kind.rules.publish_enabled:
         raise NotAvailable
     empty = request.data is NO_DATA and not request.b64data
     data = Json("null") if empty else request.payload()
+    declaration.ensure_carries(data)
     await kind.put(request.channel, value_of(request.key, data, request.version), request.epoch)
     return Empty()
 

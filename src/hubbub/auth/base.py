@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from hubbub.errors import UsageError
-from hubbub.protocol.publication import Payload, encode
+from hubbub.protocol.publication import Payload, encode_for_sessions
 
 
 class Override(NamedTuple):
@@ -31,13 +31,20 @@ class Grant(NamedTuple):
     """Unix seconds. 0: never."""
     override: Override = Override()
 
-    def encoded(self) -> "Grant":
+    def encoded(self, *, binary: bool = False) -> "Grant":
         """The same, with ``info`` and ``data`` as they are sent.
+
+        Args:
+            binary: whether they may be bytes that are not JSON, as those of a token may.
 
         Raises:
             UsageError: one of them has no JSON form, or the expiry is no time.
         """
-        return self._replace(info=_encoded(self.info), data=_encoded(self.data), expire_at=_lasting(self.expire_at))
+        return self._replace(
+            info=_encoded(self.info, "the info of a Grant", binary),
+            data=_encoded(self.data, "the data of a Grant", binary),
+            expire_at=_lasting(self.expire_at),
+        )
 
 
 NO_GRANTS: Mapping[str, Grant] = MappingProxyType({})
@@ -59,22 +66,25 @@ class Identity(NamedTuple):
     meta: Mapping[str, Any] | None = None
     """What the app keeps with the connection; clients never see it."""
 
-    def encoded(self) -> "Identity":
+    def encoded(self, *, binary: bool = False) -> "Identity":
         """The same, with everything as it is sent.
+
+        Args:
+            binary: as in ``Grant.encoded``.
 
         Raises:
             UsageError: something has no JSON form, or an expiry is no time.
         """
         return self._replace(
-            info=_encoded(self.info),
-            data=_encoded(self.data),
+            info=_encoded(self.info, "the info of an Identity", binary),
+            data=_encoded(self.data, "the data of an Identity", binary),
             expire_at=_lasting(self.expire_at),
-            subscriptions={channel: grant.encoded() for channel, grant in self.subscriptions.items()},
+            subscriptions={channel: grant.encoded(binary=binary) for channel, grant in self.subscriptions.items()},
         )
 
 
-def _encoded(value: Any) -> Payload | None:
-    return None if value is None else encode(value)
+def _encoded(value: Any, where: str, binary: bool) -> Payload | None:
+    return None if value is None else encode_for_sessions(value, where, binary=binary)
 
 
 def _lasting(expire_at: float) -> float:

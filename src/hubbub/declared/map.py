@@ -13,7 +13,7 @@ from hubbub.hub.engine import Engine
 from hubbub.hub.kinds.maps import MAPS
 from hubbub.hub.maps.rules import SHARED, check_map_rules
 from hubbub.hub.threads import from_thread
-from hubbub.protocol.publication import NO_TAGS, Publication, encode, ensure_encodable
+from hubbub.protocol.publication import NO_TAGS, Publication, ensure_encodable
 
 
 class MapChannel(DeclaredChannel):
@@ -61,9 +61,11 @@ class MapChannel(DeclaredChannel):
         if not key:
             raise UsageError("an entry of a map needs a key that is not empty")
         ensure_encodable(tags or NO_TAGS, key)
-        entry = Publication(encode(data), key=key, tags=tags or NO_TAGS)
+        channel = self.name(**parameters)
+        payload = self._declaration.encode(data, f"what is published to {channel!r}")
+        entry = Publication(payload, key=key, tags=tags or NO_TAGS)
         atlas = self._here("publish", "publish_sync").atlas
-        return await atlas.put(self.name(**parameters), entry, Guard(idempotency_key, version), only)
+        return await atlas.put(channel, entry, Guard(idempotency_key, version), only)
 
     def publish_sync(
         self,

@@ -17,7 +17,7 @@ from hubbub.hub.polls import BackendSource, FunctionSource
 from hubbub.hub.polls.rules import SHARED, check_poll_rules
 from hubbub.hub.polls.sources import value_of
 from hubbub.hub.threads import from_thread
-from hubbub.protocol.publication import NO_TAGS, encode, ensure_encodable
+from hubbub.protocol.publication import NO_TAGS, ensure_encodable
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -88,7 +88,9 @@ class PollChannel(DeclaredChannel):
             raise UsageError(f"nothing is published to {self.pattern!r}: declare it with publish_enabled=True")
         self._here("publish", "publish_sync")
         ensure_encodable(NO_TAGS, key)
-        await self._kind.put(self.name(**parameters), value_of(key, encode(data), version), epoch)
+        channel = self.name(**parameters)
+        payload = self._declaration.encode(data, f"what is published to {channel!r}")
+        await self._kind.put(channel, value_of(key, payload, version), epoch)
 
     def publish_sync(
         self,

@@ -31,7 +31,7 @@ from hubbub.protocol.events import (
     UnsubscribeResult,
 )
 from hubbub.protocol.position import Position
-from hubbub.protocol.publication import Member, Payload, encode
+from hubbub.protocol.publication import Member, Payload, encode_for_sessions
 from hubbub.protocol.schema import NOTHING
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ async def rpc(session: "Session", request: commands.RPCRequest) -> RPCResult:
     handler = session.engine.registry.method(request.method)
     data: Payload = b"" if request.data is NOTHING else session.codec.payload(request.data)
     result = await session.call(handler, {}, {"method": request.method}, data)
-    return RPCResult(session.data(encode(result)))
+    where = f"the result of the method {request.method!r}"
+    return RPCResult(session.data(encode_for_sessions(result, where, binary=session.codec.binary)))
 
 
 async def refresh(session: "Session", request: commands.RefreshRequest) -> RefreshResult:
@@ -105,7 +106,7 @@ async def refresh(session: "Session", request: commands.RefreshRequest) -> Refre
     if not request.token or auth is None:
         raise BadRequest
     try:
-        identity = (await auth.authenticate(request.token)).encoded()
+        identity = (await auth.authenticate(request.token)).encoded(binary=True)
     except TokenExpired:
         raise ConnectionExpired from None
     if changed(session, identity):

@@ -1,7 +1,7 @@
 """What an app declares: channels with rules and handlers, and who decides on what a session may do."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hubbub.auth.base import Grant
 from hubbub.channels import PRIVATE_PREFIX, Pattern, Rules, allowed_users
@@ -10,7 +10,7 @@ from hubbub.hub.handlers import Handler
 from hubbub.hub.kinds.base import Kind
 from hubbub.hub.subscription import Subscription
 from hubbub.protocol.commands import PublishRequest, SubscribeRequest
-from hubbub.protocol.publication import NO_DATA, Payload, encode
+from hubbub.protocol.publication import NO_DATA, Payload, encode_for_sessions
 from hubbub.protocol.schema import NOTHING
 
 if TYPE_CHECKING:
@@ -129,8 +129,7 @@ class Declaration:
         if self.on_publish is None:
             self.ensure_may(session, "may_publish", subscribed=subscription is not None)
         payload: Payload = NO_DATA if request.data is NOTHING else session.codec.payload(request.data)
-        if isinstance(payload, bytes) and not self.rules.binary:
-            raise InvalidRequest("bad request: the data is not JSON")
+        self.ensure_carries(payload)
         if self.on_publish is None:
             return payload
         changed = await session.call(self.on_publish, parameters, {"channel": channel, **known}, payload)
@@ -139,4 +138,23 @@ class Declaration:
                 f"on_publish of {self.pattern.text!r} returned {changed!r}; return None to publish what came, "
                 "something else to publish that, or raise Forbidden to refuse"
             )
-        return payload if changed is None else encode(changed)
+        return (
+            payload if changed is None else self.encode(changed, f"what on_publish of {self.pattern.text!r} returned")
+        )
+
+    def encode(self, data: Any, where: str) -> Payload:
+        """What the app publishes, as it is published.
+
+        Raises:
+            UsageError: it has no JSON form, or is bytes that are not JSON where all subscribers are to read JSON.
+        """
+        return encode_for_sessions(data, where, binary=self.rules.binary)
+
+    def ensure_carries(self, payload: Payload) -> None:
+        """Refuses bytes where all subscribers are to read JSON.
+
+        Raises:
+            InvalidRequest: that.
+        """
+        if isinstance(payload, bytes) and not self.rules.binary:
+            raise InvalidRequest("bad request: the data is not JSON")

@@ -241,10 +241,13 @@ class Engine:
             publication = publication._replace(tags=tags)
         try:
             declaration = self.registry.catalogue.find(channel)[0]
-        except UnknownChannel:
+        except UnknownChannel:  # no session can be there, and plain clients take any bytes
             return await self._broker.publish(channel, publication, self._retention, guard)
         if not isinstance(declaration.kind, Stream):
             raise UsageError(f"{channel!r} is no stream: publish under a key, with what its declaration returned")
+        if isinstance(publication.data, bytes):
+            payload = declaration.encode(publication.data, f"what is published to {channel!r}")
+            publication = publication._replace(data=payload)
         return await self.publish_as(channel, declaration.rules, publication, guard, keep=keep)
 
     async def publish_as(

@@ -415,7 +415,7 @@ class Session:
         if self.engine.registry.auth is None:
             raise Forbidden
         grant = await self.engine.registry.auth.authorize(token, channel, self.user, self.id)
-        return grant.encoded()
+        return grant.encoded(binary=True)
 
     async def call(
         self, handler: Handler, path: Mapping[str, str], known: Mapping[str, Any], payload: Payload | None

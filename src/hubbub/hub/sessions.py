@@ -95,7 +95,7 @@ class Sessions:
         """
         registry, settings = self._engine.registry, self._engine.settings
         if request.token and registry.auth is not None:
-            identity = (await registry.auth.authenticate(request.token)).encoded()
+            identity = (await registry.auth.authenticate(request.token)).encoded(binary=True)
             self.ensure_within_user_limit(identity.user)
             return identity
         if registry.on_connect is not None:

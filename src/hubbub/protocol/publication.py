@@ -98,6 +98,28 @@ def encode(data: Any) -> Payload:
         ) from None
 
 
+def encode_for_sessions(data: Any, where: str, *, binary: bool = False) -> Payload:
+    """As ``encode``, for what sessions are sent: bytes that are JSON are JSON text.
+
+    Args:
+        data: what the app gives.
+        where: what it is, for the error: "the result of 'sum'".
+        binary: whether other bytes may be sent, though no session that speaks JSON can be sent them.
+
+    Raises:
+        UsageError: as ``encode``; or they are other bytes, and may not.
+    """
+    payload = encode(data)
+    if isinstance(payload, bytes):
+        payload = from_bytes(payload)
+        if isinstance(payload, bytes) and not binary:
+            raise UsageError(
+                f"{where} is bytes that are not JSON, which would disconnect every client that speaks JSON: give "
+                "JSON as bytes, or anything that JSON can hold; only a channel with binary=True carries other bytes"
+            )
+    return payload
+
+
 def ensure_encodable(tags: Mapping[str, str], key: str = "") -> None:
     """Refuses tags and keys that no message could hold.
 

@@ -58,7 +58,7 @@ def test_bytes_that_are_no_json_cannot_be_told_in_json() -> None:
     for codec in (JSON, UNIDIRECTIONAL):
         with pytest.raises(WrongProtocol):
             codec.publication(Publication(b"\xff"))
-        with pytest.raises(WrongProtocol):
-            codec.info(Member("anna", "c1", b"\xff"))
+        told = codec.info(Member("anna", "c1", b"\xff", Json("1")))
+        assert (bytes(told.conn_info), bytes(told.chan_info)) == (b"", b"1"), "the info of others ends nobody's session"
     assert bytes(PROTOBUF.publication(Publication(b"\xff")).data) == b"\xff"
     assert bytes(PROTOBUF.info(Member("anna", "c1", b"\xff")).conn_info) == b"\xff"

@@ -16,7 +16,7 @@ from hubbub.errors import UsageError
 from hubbub.hub.dependencies import SessionInfo
 from hubbub.hub.handlers import Handler
 from hubbub.protocol import halves
-from hubbub.protocol.publication import NO_DATA, Publication, encode, one_line
+from hubbub.protocol.publication import NO_DATA, Payload, Publication, encode_for_sessions, one_line
 
 _NOBODY = SessionInfo("", "", None, None, "", "", 0.0)
 _THREADS = 32
@@ -81,8 +81,12 @@ class FunctionSource(Source):
         async with asyncio.timeout(self._timeout):
             returned = await self.handler(_NOBODY, path=parameters, known=known)
         polled = list(_polled(returned))
-        values = [value_of(one.key, encode(one.data), one.version, removed=one.removed) for one in polled]
+        values = [value_of(one.key, _encoded(one), one.version, removed=one.removed) for one in polled]
         return Answer(values, next((one.epoch for one in polled if one.epoch), ""))
+
+
+def _encoded(polled: Polled) -> Payload:
+    return encode_for_sessions(polled.data, f"the value that on_poll returned for {polled.key!r}")
 
 
 def _polled(returned: Any) -> Iterable[Polled]:

@@ -20,6 +20,8 @@ class Codec(ABC):
     """Turns commands and replies into what is on the wire, and back. Stateless, so one serves all sessions."""
 
     name: ClassVar[str]
+    binary: ClassVar[bool]
+    """Whether data may be any bytes, and not only JSON."""
     ping: Payload
     """An empty reply."""
 
@@ -91,13 +93,11 @@ class Codec(ABC):
         """
 
     def info(self, member: Member) -> ClientInfo:
-        """Who is in a channel, as a message."""
-        return ClientInfo(
-            member.user,
-            member.client,
-            NOTHING if member.info is None else self.data(member.info),
-            NOTHING if member.channel_info is None else self.data(member.channel_info),
-        )
+        """Who is in a channel, as a message. Info that this encoding cannot carry is left out: it may be another's."""
+        return ClientInfo(member.user, member.client, self._info(member.info), self._info(member.channel_info))
+
+    def _info(self, info: Payload | None) -> Raw:
+        return NOTHING if info is None or (isinstance(info, bytes) and not self.binary) else self.data(info)
 
     def publication(self, published: Published) -> Publication:
         """A publication as a message."""

@@ -27,6 +27,7 @@ class JsonCodec(Codec):
     """The JSON encoding. Data is never read and written anew, so that numbers and keys stay what they were."""
 
     name = "json"
+    binary = False
     ping = "{}"
 
     def split(self, data: Payload) -> Iterator[Payload]:

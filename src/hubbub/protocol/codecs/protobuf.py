@@ -191,6 +191,7 @@ class ProtobufCodec(Codec):
     """The Protobuf encoding: data is any bytes."""
 
     name = "protobuf"
+    binary = True
     ping = b"\x00"
 
     def split(self, data: Payload) -> Iterator[Payload]:
