@@ -6,11 +6,12 @@ import json
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from contextvars import ContextVar
+from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, WebSocket
 from starlette.requests import HTTPConnection
 from starlette.types import Message
 from tests.clock import Clock, ticks
@@ -20,7 +21,7 @@ from tests.transports.callers import Visitor
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from hubbub import Hub, Identity
+from hubbub import Client, Goodbye, Grant, Hub, Identity
 from hubbub.errors import custom_end
 from hubbub.transports.exchange import EXTENSION
 from hubbub.transports.websocket import WebSocketDoor
@@ -476,3 +477,78 @@ def test_an_identity_of_the_handshake_is_that_of_the_session(serve: Serve, imple
         reply = Talk(websocket).ask(1, connect={})
         assert reply["connect"]["data"] == {"path": "/connection/websocket"}
         within(1, lambda: app.hub._running().sessions.of_user("anna"), "the session of the user")
+
+
+tenant: ContextVar[str] = ContextVar("tenant", default="nobody's")
+
+
+class TenantMiddleware:
+    """Sets a context variable for as long as the app runs, as tracing and logging libraries do."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        names = [value.decode() for name, value in scope.get("headers", ()) if name == b"x-tenant"]
+        token = tenant.set(names[0] if names else "nobody's")
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            tenant.reset(token)
+
+
+def test_handlers_see_the_context_variables_of_their_own_handshake(serve: Serve, implementation: str) -> None:
+    app = App()
+    app.app.add_middleware(TenantMiddleware)
+    goodbyes: list[tuple[str, str]] = []
+
+    def shop() -> str:
+        return tenant.get()
+
+    @app.hub.on_connect
+    async def who() -> Identity:
+        return Identity(tenant.get(), data=tenant.get())
+
+    @app.hub.rpc("tenant")
+    async def rpc(of_dependency: Annotated[str, Depends(shop)]) -> list[str]:
+        before = tenant.get()
+        tenant.set("changed by a handler")
+        return [before, of_dependency]
+
+    guarded = app.hub.channel("guarded:{n}")
+
+    @guarded.on_subscribe
+    async def guard(n: str) -> Grant:
+        return Grant(data=tenant.get())
+
+    @guarded.on_publish
+    def publish(n: str) -> None:
+        app.seen.append(tenant.get())
+
+    @app.hub.on_goodbye
+    async def note(client: Client[Any], goodbye: Goodbye) -> None:
+        goodbyes.append((client.info.path, tenant.get()))
+
+    @app.app.websocket("/plain")
+    async def plain(websocket: WebSocket) -> None:
+        async with app.hub.connect(websocket) as client:
+            async for _ in client:
+                pass
+
+    served = serve(app.app, implementation)
+    url = f"{served.ws}/connection/websocket"
+    with (
+        connect(url, additional_headers={"x-tenant": "red"}) as red,
+        connect(url, additional_headers={"x-tenant": "blue"}) as blue,
+        connect(f"{served.ws}/plain", additional_headers={"x-tenant": "green"}),
+    ):
+        for websocket, name in ((red, "red"), (blue, "blue")):
+            talk = Talk(websocket)
+            assert talk.ask(1, connect={})["connect"]["data"] == name
+            for number in (2, 3):
+                reply = talk.ask(number, rpc={"method": "tenant", "data": 1})
+                assert reply["rpc"]["data"] == [name, name]
+            assert talk.ask(4, subscribe={"channel": "guarded:1"})["subscribe"]["data"] == name
+            assert "publish" in talk.ask(5, publish={"channel": "guarded:1", "data": 1})
+            assert app.seen.pop() == name
+    within(5, lambda: goodbyes == [("/plain", "green")], "the goodbye of the plain WebSocket")

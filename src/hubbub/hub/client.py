@@ -76,6 +76,7 @@ class Client(Generic[Message_co]):
         "_cancelled",
         "_cancelling",
         "_channels",
+        "_context",
         "_engine",
         "_grace",
         "_inbox",
@@ -95,6 +96,7 @@ class Client(Generic[Message_co]):
         self.info = info
         self.goodbye: Goodbye | None = None
         """How the connection ended; None while it lives."""
+        self._context = engine.contexts.current()
         self._engine = engine
         self._transport = transport
         self._mode = mode
@@ -310,7 +312,7 @@ class Client(Generic[Message_co]):
         if self.goodbye is not None:
             return
         self.goodbye = goodbye._replace(reason=fitting_reason(goodbye.reason))
-        self._engine.forget(self, self._transport, self._channels or (), fault)
+        self._context.copy().run(self._engine.forget, self, self._transport, self._channels or (), fault)
         self._stop_body()
 
     def _stop_body(self) -> None:

@@ -26,6 +26,7 @@ from hubbub.hub.admission import Admission
 from hubbub.hub.alarms import Alarms
 from hubbub.hub.backlog import Backlog
 from hubbub.hub.client import Client
+from hubbub.hub.contexts import Contexts
 from hubbub.hub.encodings import Encoding
 from hubbub.hub.fanout import Fanout, Receiver
 from hubbub.hub.heartbeat import Heartbeat
@@ -78,6 +79,7 @@ class Engine:
         self.turns = Turns(self)
         self.admission = Admission(settings.max_connections, settings.max_connections_per_address)
         self.alarms = Alarms()
+        self.contexts = Contexts()
         self.policy = Policy(
             max_message_size=settings.max_message_size,
             max_queued_bytes=settings.max_queued_bytes,

@@ -39,6 +39,11 @@ class Registry:
             yield from (one for one in (declaration.on_subscribe, declaration.on_publish) if one is not None)
 
     @property
+    def runs_code(self) -> bool:
+        """Whether code of the app runs for the commands of sessions."""
+        return self.auth is not None or any(True for _ in self.handlers)
+
+    @property
     def needs_connection(self) -> bool:
         """Whether a function of the app looks at the connection, so that sessions must keep it."""
         return any(handler.needs_connection for handler in self.handlers)

@@ -108,6 +108,7 @@ class Session:
         "_address",
         "_connected_at",
         "_connection",
+        "_context",
         "_expire_at",
         "_inbox",
         "_inbox_bytes",
@@ -145,6 +146,7 @@ class Session:
         self._link = link
         self._address = address
         self._connection = connection
+        self._context = engine.contexts.current() if engine.registry.runs_code else None
         self._connected_at = engine.wall()
         self._meta: Mapping[str, Any] | None = None
         self._expire_at = 0.0
@@ -193,7 +195,8 @@ class Session:
         if too_many or self._is_too_fast(max(count, len(self._inbox) - waiting), size):
             self.end(SessionRateExceeded())
         elif self._inbox and self._worker is None:
-            self._worker = self.engine.loop.create_task(self._work())
+            context = self._context.copy() if self._context is not None else None
+            self._worker = self.engine.loop.create_task(self._work(), context=context)
 
     def _keep(self, messages: Sequence[Payload], most: int) -> None:
         """Puts the commands of messages into the inbox, up to one more than ``most`` or to the first fault."""
