@@ -60,7 +60,8 @@ API: dict[str, tuple[str, ...]] = {
     "Data": (),
     "Identity": ("user", "info", "data", "expire_at", "subscriptions", "meta"),
     "Grant": ("info", "data", "expire_at"),
-    "JWT": ("token", "subscription_token"),
+    "JWT": ("token", "subscription_token", "user"),
+    "TokenUser": ("user", "info", "claims", "expire_at", "scopes"),
     "Auth": ("authenticate", "authorize"),
     "Publication": ("data", "offset", "epoch", "publisher", "tags", "key", "removed"),
     "Member": ("user", "client", "info", "channel_info"),
@@ -458,9 +459,11 @@ def api_page() -> str:
         "",
         NOTE,
         "",
-        "Everything here is imported from `hubbub`. What is not on this page may change without notice.",
+        "Everything here is imported from `hubbub`, errors also from `hubbub.errors`. What is not on this page may "
+        "change without notice.",
         "",
         *(f"- [`{name}`](#{name.lower()})" for name in API),
+        "- [`hubbub.errors`](#hubbuberrors)",
         "- [`hubbub.wire`](#hubbubwire)",
         "",
     ]
@@ -486,6 +489,18 @@ def api_page() -> str:
 
 
 WIRE_SECTION = """
+## `hubbub.errors`
+
+Every error that your code may raise or catch: `from hubbub.errors import Unauthorized, InvalidRequest, TokenExpired`.
+
+- To answer a command in a handler, raise a `CommandError`:
+  [all of them](close-codes.md#what-a-command-is-answered-with).
+- To end the session in a handler, raise a `SessionEnd`, such as `ForceDisconnect` or `ForceReconnect`:
+  [all of them](close-codes.md#what-ends-a-session).
+- `jwt.authenticate` and `jwt.authorize` raise `InvalidToken`, `SessionForbidden`, `TokenExpired`, `Expired`,
+  `Forbidden` and `InternalError`.
+- `UsageError` says that the program uses Hubbub wrongly, and how to do it right.
+
 ## `hubbub.wire`
 
 The fast path, for a uvicorn that you start yourself:

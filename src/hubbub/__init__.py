@@ -1,7 +1,7 @@
 """Real-time for FastAPI: rooms, notifications and streams that survive production."""
 
 from hubbub.app import Hub
-from hubbub.auth import JWT, Auth, Grant, Identity
+from hubbub.auth import JWT, Auth, Grant, Identity, TokenUser
 from hubbub.brokers.base import Broker, History, Retention
 from hubbub.declared import Channel
 from hubbub.errors import CommandError, Disconnect, Forbidden, Goodbye, HubbubError, UsageError
@@ -37,6 +37,7 @@ __all__ = [
     "Retention",
     "SessionInfo",
     "Settings",
+    "TokenUser",
     "UsageError",
     "current_session",
 ]

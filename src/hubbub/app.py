@@ -19,7 +19,8 @@ from hubbub.brokers.memory import MemoryBroker
 from hubbub.channels import Offer, Pattern, Who, seconds
 from hubbub.connecting import Connecting
 from hubbub.declared import Channel, MapChannel, PollChannel
-from hubbub.errors import ForceDisconnect, UsageError, custom_end
+from hubbub.errors import ForceDisconnect, UsageError
+from hubbub.errors.sessions import custom_end
 from hubbub.hosting import hosting_server
 from hubbub.hub.client import Client, Mode
 from hubbub.hub.engine import NOT_RUNNING, Engine, OnGoodbye

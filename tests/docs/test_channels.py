@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from tests.docs.test_examples import EXAMPLES, load
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from hubbub import JWT, Hub
@@ -69,6 +69,42 @@ def test_a_declared_channel_is_published_to_from_routes_of_both_kinds(serve: Cal
             connection.close()
             pushed = json.loads(session.recv(timeout=DEADLINE))["push"]
             assert (pushed["channel"], pushed["pub"]["data"]) == ("chat:tea", {"text": route})
+
+
+def test_one_token_is_good_for_routes_websockets_and_sessions(serve: Callable[[FastAPI], int]) -> None:
+    module = load("auth_jwt")
+    port = serve(module.app)
+
+    def ask(method: str, path: str, token: str = "") -> tuple[int, str, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+        connection.request(method, path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        answer = connection.getresponse()
+        body = answer.read().decode()
+        connection.close()
+        return answer.status, answer.headers.get("WWW-Authenticate", ""), body
+
+    reader = module.jwt.token("anna", email="anna@example.com")
+    editor = module.jwt.token("bob", scope="news")
+    assert ask("GET", "/me", reader) == (200, "", '{"user":"anna","email":"anna@example.com"}')
+    assert ask("GET", "/me")[:2] == (401, "Bearer")
+    assert ask("GET", "/me", "no.good.token")[1].startswith('Bearer error="invalid_token"')
+    assert ask("POST", "/news/tea?text=hi", reader)[0] == 403
+    with pytest.raises(InvalidStatus, match="403"), connect(f"ws://127.0.0.1:{port}/ws/news/tea"):
+        pass
+    headers = {"Authorization": f"Bearer {reader}"}
+    url = f"ws://127.0.0.1:{port}"
+    with (
+        connect(f"{url}/ws/news/tea", additional_headers=headers) as plain,
+        connect(f"{url}/connection/websocket") as session,
+    ):
+        session.send(json.dumps({"id": 1, "connect": {"token": reader}}))
+        assert "connect" in json.loads(session.recv(timeout=DEADLINE))
+        session.send('{"id":2,"subscribe":{"channel":"news:tea"}}')
+        assert "subscribe" in json.loads(session.recv(timeout=DEADLINE))
+        assert json.loads(plain.recv(timeout=DEADLINE)) == {"hello": "anna"}, "it has joined"
+        assert ask("POST", "/news/tea?text=hi", editor)[0] == 200
+        assert json.loads(plain.recv(timeout=DEADLINE)) == {"text": "hi", "by": "bob"}
+        assert json.loads(session.recv(timeout=DEADLINE))["push"]["pub"]["data"] == {"text": "hi", "by": "bob"}
 
 
 def test_handlers_take_what_their_page_says(serve: Callable[[FastAPI], int]) -> None:

@@ -8,7 +8,8 @@ from tests.clock import Clock, ticks
 from tests.hub.sessions import EMULATED, NATIVE, ONE_WAY, TODAY, WEBSOCKET, SessionStage, SlowBroker
 
 from hubbub import Data, Grant, Identity
-from hubbub.errors import ConnectionClosed, Expired, ForceDisconnect, Restarting, UnknownChannel, custom_end
+from hubbub.errors import ConnectionClosed, Expired, ForceDisconnect, Restarting, UnknownChannel
+from hubbub.errors.sessions import custom_end
 
 # Who they are
 

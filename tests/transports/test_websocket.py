@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from hubbub import Client, Goodbye, Grant, Hub, Identity
-from hubbub.errors import custom_end
+from hubbub.errors.sessions import custom_end
 from hubbub.transports.exchange import EXTENSION
 from hubbub.transports.websocket import WebSocketDoor
 

@@ -23,8 +23,8 @@ from hubbub.errors import (
     MethodNotFound,
     NotAvailable,
     UsageError,
-    custom_end,
 )
+from hubbub.errors.sessions import custom_end
 from hubbub.hub.engine import Engine
 from hubbub.hub.kinds.stream import Stream
 from hubbub.protocol.codecs import JSON

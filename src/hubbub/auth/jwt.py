@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
+from pydantic_core import from_json
 
 from hubbub.auth.base import Auth, Grant, Identity
+from hubbub.auth.bearer import BearerUser, TokenUser
 from hubbub.auth.claims import Claims, ConnectionClaims, SubscriptionClaims, user_of
 from hubbub.auth.keyring import Keyring
 from hubbub.errors import Forbidden, InvalidToken, SessionForbidden, UsageError
@@ -40,9 +42,16 @@ class JWT(Auth):
         subscription: verifies the subscription tokens, where these have other keys.
         clock: Unix seconds.
 
+    In routes, ``Depends(jwt.user)`` is the user of the token in the ``Authorization`` header.
+
     Raises:
         UsageError: there is no key, or one that cannot be used; the message says what to give.
     """
+
+    user: BearerUser
+    """For routes and WebSocket endpoints, ``Annotated[TokenUser, Depends(jwt.user)]``: the user of the bearer token.
+    Without a good one a request is answered with 401, and a WebSocket is refused before it is accepted. OpenAPI shows
+    the scheme; ``Security(jwt.user, scopes=["admin"])`` asks for scopes."""
 
     def __init__(
         self,
@@ -76,10 +85,25 @@ class JWT(Auth):
         self._allow_anonymous = allow_anonymous
         self._subscription = subscription
         self._clock = clock
+        self.user = BearerUser(self._token_user)
 
     async def authenticate(self, token: str) -> Identity:
+        return (await self._connection(token))[0]
+
+    async def _token_user(self, token: str) -> TokenUser:
+        identity, payload = await self._connection(token)
+        info = identity.info
+        return TokenUser(
+            identity.user,
+            from_json(info) if isinstance(info, str) else info,
+            msgspec.json.decode(payload, type=dict[str, Any]),
+            identity.expire_at,
+        )
+
+    async def _connection(self, token: str) -> tuple[Identity, bytes]:
+        """Who connects with a token, and all that the token says; raises as ``authenticate``."""
         try:
-            claims, user = await self._read(ConnectionClaims, token)
+            claims, user, payload = await self._read(ConnectionClaims, token)
             if claims.channel:
                 raise ValueError("it is for a subscription")
             now = self._clock()
@@ -90,13 +114,13 @@ class JWT(Auth):
             raise InvalidToken from None
         if not user and not self._allow_anonymous:
             raise SessionForbidden
-        return identity
+        return identity, payload
 
     async def authorize(self, token: str, channel: str, user: str, client: str) -> Grant:
         if self._subscription is not None:
             return await self._subscription.authorize(token, channel, user, client)
         try:
-            claims, owner = await self._read(SubscriptionClaims, token)
+            claims, owner, _ = await self._read(SubscriptionClaims, token)
             now = self._clock()
             claims.ensure_current(now, self._leeway)
             if not claims.channel:
@@ -136,12 +160,13 @@ class JWT(Auth):
             return self._subscription.subscription_token(user, channel, expire_in=expire_in, **claims)
         return self._sign({self._user_claim: user, "channel": channel}, expire_in, claims)
 
-    async def _read(self, kind: type[_Kind], token: str) -> tuple[_Kind, str]:
-        """The claims of a token that is genuine and meant for us, and its user; a ValueError of any other."""
+    async def _read(self, kind: type[_Kind], token: str) -> tuple[_Kind, str, bytes]:
+        """The claims of a token that is genuine and meant for us, its user and its JSON; a ValueError of any other."""
         payload = await self._keyring.verify(token, self._clock())
         claims = halves.read(msgspec.json.Decoder(kind).decode, payload)
         claims.ensure_meant_for(self._audience, self._issuer)
-        return claims, (claims.sub or "") if self._user_claim == "sub" else user_of(payload, self._user_claim)
+        user = (claims.sub or "") if self._user_claim == "sub" else user_of(payload, self._user_claim)
+        return claims, user, payload
 
     def _sign(self, own: dict[str, Any], expire_in: float | None, claims: dict[str, Any]) -> str:
         meant = [

@@ -120,7 +120,6 @@ from hubbub.errors.sessions import (
     TooManyErrors,
     WriteError,
     WrongProtocol,
-    custom_end,
 )
 
 __all__ = [
@@ -180,5 +179,4 @@ __all__ = [
     "WriteError",
     "WrongMessageType",
     "WrongProtocol",
-    "custom_end",
 ]
