@@ -28,6 +28,7 @@ from hubbub.hub.handlers import Handler
 from hubbub.hub.maps.rules import MapMode
 from hubbub.hub.registry import Registry
 from hubbub.hub.threads import ensure_on_loop, from_thread
+from hubbub.identifiers import ensure_text
 from hubbub.javascript import sdk_router
 from hubbub.logs import protect_logs
 from hubbub.protocol.position import Position
@@ -152,7 +153,8 @@ class Hub:
             websocket: not accepted yet, or accepted by you.
             receive: what iteration gives: ``"text"`` (str), ``"bytes"``, or ``"json"`` (parsed text). A
                 message of the other type closes with 1003, text that is not JSON with 1007.
-            user: who it is, for ``client.info``; the hub does not check it.
+            user: who it is, as text: for ``client.info``, and for ``hub.disconnect(user)``. The hub does not check
+                that it is true.
             data: anything you want to find again in ``client.info``.
             subprotocol: the one of ``websocket.scope["subprotocols"]`` to speak.
             headers: more headers for the answer to the handshake.
@@ -163,6 +165,7 @@ class Hub:
                 Retry-After, so that clients come back.
             UsageError: on entering: the hub is not running.
         """
+        ensure_text(user, "user")
         return Connecting(self._running, websocket, receive, user, data, subprotocol, list(headers))
 
     def on_goodbye(self, function: OnGoodbyeT) -> OnGoodbyeT:
@@ -385,6 +388,8 @@ class Hub:
             UsageError: the hub is not running or runs on another event loop.
             UnknownChannel: the channel is not declared.
         """
+        ensure_text(user, "user")
+        ensure_text(channel, "channel")
         await self._here("subscribe").sessions.subscribe(user, channel, (grant or Grant()).encoded())
 
     async def unsubscribe(self, user: str, channel: str = "") -> None:
@@ -395,6 +400,8 @@ class Hub:
         Raises:
             UsageError: the hub is not running or runs on another event loop.
         """
+        ensure_text(user, "user")
+        ensure_text(channel, "channel")
         self._here("unsubscribe").sessions.unsubscribe(user, channel)
 
     async def disconnect(self, user: str, code: int = ForceDisconnect.code, reason: str = "") -> None:
@@ -406,6 +413,7 @@ class Hub:
         Raises:
             UsageError: ``code`` is none of these, or the hub is not running or runs on another event loop.
         """
+        ensure_text(user, "user")
         self._here("disconnect").sessions.disconnect(user, custom_end(code, reason))
 
     async def presence(self, channel: str) -> Mapping[str, Member]:
@@ -414,6 +422,7 @@ class Hub:
         Raises:
             UsageError: the hub is not running or runs on another event loop.
         """
+        ensure_text(channel, "channel")
         return await self._here("presence").members(channel)
 
     # Publications
@@ -476,6 +485,7 @@ class Hub:
         Raises:
             UsageError: the broker keeps no history, or the hub is not running or runs on another event loop.
         """
+        ensure_text(channel, "channel")
         return await self._here("history").history(channel, since, limit, reverse=reverse)
 
 

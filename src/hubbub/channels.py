@@ -7,7 +7,8 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hubbub.errors import InvalidRequest, UnknownChannel, UsageError
-from hubbub.spelling import ensure_rules
+from hubbub.identifiers import ensure_text, text_of
+from hubbub.spelling import ensure_rules, meant_by
 
 Who = Literal["nobody", "subscribers", "users", "everyone"]
 """Who may do something without a token or a handler that says so: sessions that are in the channel, sessions
@@ -101,10 +102,11 @@ class Pattern:
     ``{name}`` matches anything without a colon, ``{name:path}`` anything. All else matches itself.
 
     Raises:
-        UsageError: it is malformed, or names a parameter twice.
+        UsageError: it is malformed or no text, or names a parameter twice.
     """
 
     def __init__(self, text: str) -> None:
+        ensure_text(text, "the channel pattern")
         self.text = text
         self.parameters = tuple(match[1] for match in _PARAMETER.finditer(text))
         if len(set(self.parameters)) != len(self.parameters):
@@ -136,18 +138,25 @@ class Pattern:
         return not other.parameters and self.match(other.text) is not None
 
     def name(self, parameters: Mapping[str, object]) -> str:
-        """The channel with these parameters.
+        """The channel with these parameters: text, whole numbers, UUIDs, or enums of these.
 
         Raises:
-            UsageError: one is missing, unknown, or has a value that the pattern would not match.
+            UsageError: one is missing, unknown, of another type, or has a value that the pattern would not match.
         """
-        if set(parameters) != set(self.parameters):
-            wanted = ", ".join(self.parameters) or "no parameters"
-            raise UsageError(f"channel {self.text!r} takes {wanted}; given: {', '.join(parameters) or 'none'}")
-        name = _PARAMETER.sub(lambda match: str(parameters[match[1]]), self.text)
+        if parameters.keys() != set(self.parameters):
+            raise UsageError(self._explain(parameters))
+        name = _PARAMETER.sub(lambda match: text_of(parameters[match[1]], match[1]), self.text)
         if self.match(name) is None:
             raise UsageError(f"{dict(parameters)!r} does not fit into the channel pattern {self.text!r}")
         return name
+
+    def _explain(self, parameters: Mapping[str, object]) -> str:
+        """Why these are not the parameters of the pattern."""
+        wanted = ", ".join(self.parameters) or "no parameters"
+        missing = [name for name in self.parameters if name not in parameters]
+        meant = [meant_by(name, missing) for name in parameters if name not in self.parameters]
+        questions = "".join(f"; did you mean {name!r}?" for name in meant if name)
+        return f"channel {self.text!r} takes {wanted}; given: {', '.join(parameters) or 'none'}{questions}"
 
 
 def seconds(value: str | float, name: str) -> float:

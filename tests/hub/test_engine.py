@@ -232,7 +232,7 @@ def test_tags_that_no_message_could_hold_are_refused_with_the_remedy(clock: Cloc
         stage = await Stage.open(history_size=5)
         with pytest.raises(UsageError, match=r"half a surrogate pair.*take it out"):
             await stage.engine.publish("lobby", "x", tags=tags)
-        with pytest.raises(UsageError, match=r"tags and keys are text, not 1: give str\(1\)"):
+        with pytest.raises(UsageError, match=r"the tag 'a' is 1, which is no text; give str\(1\)"):
             await stage.engine.publish("lobby", "x", tags={"a": 1})  # type: ignore[dict-item]
         await stage.engine.publish("lobby", "x", tags={"é": "😀"})
         kept, _ = await stage.engine.history("lobby")

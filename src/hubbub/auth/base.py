@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from hubbub.errors import UsageError
+from hubbub.identifiers import ensure_text
 from hubbub.protocol.publication import Payload, encode_for_sessions
 
 
@@ -54,7 +55,7 @@ class Identity(NamedTuple):
     """Who a connection is: what ``on_connect`` returns, and what a token says."""
 
     user: str = ""
-    """Empty: anonymous."""
+    """Text, so write ``str(…)`` around the number or UUID of a database. Empty: anonymous."""
     info: Any = None
     """What others see beside the user in all channels (``conn_info``): anything that JSON can hold. None: nothing."""
     data: Any = None
@@ -73,8 +74,11 @@ class Identity(NamedTuple):
             binary: as in ``Grant.encoded``.
 
         Raises:
-            UsageError: something has no JSON form, or an expiry is no time.
+            UsageError: the user or a channel is no text, something has no JSON form, or an expiry is no time.
         """
+        ensure_text(self.user, "the user of an Identity")
+        for channel in self.subscriptions:
+            ensure_text(channel, "a channel of an Identity")
         return self._replace(
             info=_encoded(self.info, "the info of an Identity", binary),
             data=_encoded(self.data, "the data of an Identity", binary),

@@ -15,6 +15,7 @@ from hubbub.auth.bearer import BearerUser, TokenUser
 from hubbub.auth.claims import Claims, ConnectionClaims, SubscriptionClaims, user_of
 from hubbub.auth.keyring import Keyring
 from hubbub.errors import Forbidden, InvalidToken, SessionForbidden, UsageError
+from hubbub.identifiers import ensure_text
 from hubbub.protocol import halves
 from hubbub.protocol.publication import encode
 
@@ -158,6 +159,7 @@ class JWT(Auth):
         """
         if self._subscription is not None:
             return self._subscription.subscription_token(user, channel, expire_in=expire_in, **claims)
+        ensure_text(channel, "the channel of a token")
         return self._sign({self._user_claim: user, "channel": channel}, expire_in, claims)
 
     async def _read(self, kind: type[_Kind], token: str) -> tuple[_Kind, str, bytes]:
@@ -176,8 +178,7 @@ class JWT(Auth):
             raise UsageError(
                 f"{meant[0]!r} would be one more claim of the token, and end nothing: expire_in= says when"
             )
-        if not isinstance(own[self._user_claim], str):
-            raise UsageError(f"the user {own[self._user_claim]!r} of a token must be text: str(…)")
+        ensure_text(own[self._user_claim], "the user of a token")
         if expire_in is not None:
             own["exp"] = math.ceil(self._clock() + expire_in)
         if self._audience is not None:

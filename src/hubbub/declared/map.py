@@ -13,7 +13,8 @@ from hubbub.hub.engine import Engine
 from hubbub.hub.kinds.maps import MAPS
 from hubbub.hub.maps.rules import SHARED, check_map_rules
 from hubbub.hub.threads import from_thread
-from hubbub.protocol.publication import NO_TAGS, Publication, ensure_encodable
+from hubbub.identifiers import ensure_text
+from hubbub.protocol.publication import NO_TAGS, Publication, ensure_tags
 
 
 class MapChannel(DeclaredChannel):
@@ -55,12 +56,12 @@ class MapChannel(DeclaredChannel):
             The position behind the change; or why nothing was done (``suppressed``).
 
         Raises:
-            UsageError: ``key`` is empty, the parameters do not fit the pattern, the hub is not running or runs on
-                another event loop, ``data`` has no JSON form, or ``key`` or a tag no UTF-8 form.
+            UsageError: ``key`` is empty or no text, the parameters do not fit the pattern, the hub is not running or
+                runs on another event loop, ``data`` has no JSON form, or ``key`` or a tag no UTF-8 form.
         """
-        if not key:
-            raise UsageError("an entry of a map needs a key that is not empty")
-        ensure_encodable(tags or NO_TAGS, key)
+        _ensure_key(key)
+        ensure_tags(tags or NO_TAGS)
+        ensure_text(idempotency_key, "idempotency_key")
         channel = self.name(**parameters)
         payload = self._declaration.encode(data, f"what is published to {channel!r}")
         entry = Publication(payload, key=key, tags=tags or NO_TAGS)
@@ -100,8 +101,8 @@ class MapChannel(DeclaredChannel):
         Raises:
             UsageError: as ``publish``.
         """
-        if not key:
-            raise UsageError("an entry of a map needs a key that is not empty")
+        _ensure_key(key)
+        ensure_text(idempotency_key, "idempotency_key")
         return await self._here("remove").atlas.remove(self.name(**parameters), key, Guard(idempotency_key))
 
     async def state(self, **parameters: object) -> dict[str, Publication]:
@@ -133,3 +134,9 @@ class MapChannel(DeclaredChannel):
         """
         self._declaration.on_publish = self._handler(function, self._declaration.on_publish, "key")
         return function
+
+
+def _ensure_key(key: str) -> None:
+    ensure_text(key, "key")
+    if not key:
+        raise UsageError("an entry of a map needs a key that is not empty")

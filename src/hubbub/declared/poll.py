@@ -17,7 +17,7 @@ from hubbub.hub.polls import BackendSource, FunctionSource
 from hubbub.hub.polls.rules import SHARED, check_poll_rules
 from hubbub.hub.polls.sources import value_of
 from hubbub.hub.threads import from_thread
-from hubbub.protocol.publication import NO_TAGS, ensure_encodable
+from hubbub.identifiers import ensure_text
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -69,8 +69,11 @@ class PollChannel(DeclaredChannel):
         channel with these parameters, and for nobody else.
 
         Raises:
-            UsageError: a key has a NUL, or the parameters do not fit the pattern.
+            UsageError: the user or a key is no text, a key has a NUL, or the parameters do not fit the pattern.
         """
+        ensure_text(user, "user")
+        for key in keys:
+            ensure_text(key, "key")
         now = time.time()
         expires = 0 if expire_in is None else math.ceil(now + expire_in)
         return self._kind.signer.sign(user, self.name(**parameters), keys, int(now), expires)
@@ -87,7 +90,7 @@ class PollChannel(DeclaredChannel):
         if not self._kind.rules.publish_enabled:
             raise UsageError(f"nothing is published to {self.pattern!r}: declare it with publish_enabled=True")
         self._here("publish", "publish_sync")
-        ensure_encodable(NO_TAGS, key)
+        ensure_text(key, "key")
         channel = self.name(**parameters)
         payload = self._declaration.encode(data, f"what is published to {channel!r}")
         await self._kind.put(channel, value_of(key, payload, version), epoch)

@@ -33,6 +33,7 @@ from hubbub.hub.encodings import plain
 from hubbub.hub.limits import RateLimit
 from hubbub.hub.threads import ensure_on_loop, from_thread
 from hubbub.hub.transport import Transport
+from hubbub.identifiers import ensure_text
 from hubbub.protocol.frames import fitting_reason
 from hubbub.protocol.halves import without_halves
 from hubbub.protocol.publication import Payload, encode, size_of
@@ -190,9 +191,10 @@ class Client(Generic[Message_co]):
         """From its return on the client receives what is published to ``channel``. Joining twice is joining once.
 
         Raises:
-            UsageError: this is not the hub's event loop (then: ``hub.run_sync``).
+            UsageError: ``channel`` is no text, or this is not the hub's event loop (then: ``hub.run_sync``).
         """
         ensure_on_loop(self._engine, "client.join")
+        ensure_text(channel, "channel")
         if self.goodbye is not None:
             return
         if self._channels is None:
@@ -210,9 +212,10 @@ class Client(Generic[Message_co]):
         """The client receives no more of ``channel``; what was published before still arrives.
 
         Raises:
-            UsageError: this is not the hub's event loop (then: ``hub.run_sync``).
+            UsageError: ``channel`` is no text, or this is not the hub's event loop (then: ``hub.run_sync``).
         """
         ensure_on_loop(self._engine, "client.leave")
+        ensure_text(channel, "channel")
         if self._channels and channel in self._channels:
             self._channels.discard(channel)
             await self._engine.leave(channel, self._transport)

@@ -38,8 +38,9 @@ from hubbub.hub.sessions import Sessions
 from hubbub.hub.threads import ensure_on_loop
 from hubbub.hub.transport import Policy, Transport
 from hubbub.hub.turns import Turns
+from hubbub.identifiers import ensure_text
 from hubbub.protocol.position import Position
-from hubbub.protocol.publication import Member, Presence, Publication, encode, ensure_encodable
+from hubbub.protocol.publication import Member, Presence, Publication, encode, ensure_tags
 from hubbub.settings import Settings
 
 _log = logging.getLogger("hubbub")
@@ -237,9 +238,12 @@ class Engine:
     ) -> Position:
         """See ``Hub.publish``."""
         ensure_on_loop(self, "publish", "publish_sync")
+        ensure_text(channel, "channel")
+        if guard is not NO_GUARD:
+            ensure_text(guard.idempotency_key, "idempotency_key")
         publication = Publication(encode(data), delta=delta)
         if tags:
-            ensure_encodable(tags)
+            ensure_tags(tags)
             publication = publication._replace(tags=tags)
         try:
             declaration = self.registry.catalogue.find(channel)[0]

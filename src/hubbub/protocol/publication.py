@@ -8,6 +8,7 @@ import msgspec
 from pydantic_core import PydanticSerializationError, to_json
 
 from hubbub.errors import UsageError
+from hubbub.identifiers import ensure_text
 from hubbub.protocol.halves import without_halves
 
 
@@ -120,23 +121,15 @@ def encode_for_sessions(data: Any, where: str, *, binary: bool = False) -> Paylo
     return payload
 
 
-def ensure_encodable(tags: Mapping[str, str], key: str = "") -> None:
-    """Refuses tags and keys that no message could hold.
+def ensure_tags(tags: Mapping[str, str]) -> None:
+    """Refuses tags that no message could hold.
 
     Raises:
         UsageError: one is no text, or has half a surrogate pair.
     """
-    for text in (key, *tags, *tags.values()):
-        if not isinstance(text, str):
-            raise UsageError(f"tags and keys are text, not {text!r}: give str({text!r})")
-        try:
-            if not text.isascii():
-                text.encode()
-        except UnicodeEncodeError:
-            raise UsageError(
-                f"{text!r} has half a surrogate pair, which has no UTF-8 form: "
-                'take it out, as text.encode(errors="replace").decode() does'
-            ) from None
+    for name, value in tags.items():
+        ensure_text(name, "a tag's name")
+        ensure_text(value, f"the tag {name!r}")
 
 
 def from_bytes(data: bytes) -> Payload:
