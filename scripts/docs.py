@@ -366,7 +366,8 @@ program runs. What is not said is off, or denied.
 {rows}
 
 `recovery` is `"force"` where there is a history, unless said otherwise; `recovery="cache"` is short for
-`recovery="force", recovery_mode="cache"`. Times are seconds, or text such as `"90s"`, `"15m"`, `"1h30m"`, `"7d"`.
+`recovery="force", recovery_mode="cache", auto_cache=True`. Times are seconds, or text such as `"90s"`,
+`"15m"`, `"1h30m"`, `"7d"`.
 
 Who may: `"nobody"`; `"subscribers"`, who are in the channel; `"users"`, who have a user; `"everyone"`. A handler
 (`on_subscribe`, `on_publish`) decides instead of the rule, and a subscription token instead of both.

@@ -18,6 +18,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 from tests.clock import Clock, ticks
 from tests.hub.fakes import FakeTransport
+from tests.hub.sessions import SessionStage
 
 from hubbub import (
     JWT,
@@ -298,6 +299,35 @@ def test_publish_sync_works_from_another_thread_and_answers_with_the_position(cl
             assert [position.offset for position in again] == [2, 2]
             await asyncio.to_thread(hub.publish_sync, "lobby", 3, tags={"lang": "en"})
             assert (await hub.history("lobby"))[0][-1].tags == {"lang": "en"}
+
+    clock.run(scenario())
+
+
+def test_a_page_of_a_history_says_whether_there_is_more(clock: Clock) -> None:
+    hub = Hub(history_size=10)
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            for number in range(1, 6):
+                top = await hub.publish("lobby", number)
+            pages = [
+                ({}, [1, 2, 3, 4, 5], False),
+                ({"limit": 5}, [1, 2, 3, 4, 5], False),
+                ({"limit": 4}, [1, 2, 3, 4], True),
+                ({"limit": 0}, [], True),
+                ({"limit": 2, "since": Position(3, top.epoch)}, [4, 5], False),
+                ({"limit": 1, "since": Position(3, top.epoch)}, [4], True),
+                ({"limit": 2, "reverse": True}, [5, 4], True),
+                ({"limit": 2, "since": Position(3, top.epoch), "reverse": True}, [2, 1], False),
+                ({"limit": 2, "since": top}, [], False),
+            ]
+            for asked, offsets, more in pages:
+                page = await hub.history("lobby", **asked)
+                publications, newest = page
+                assert ([one.offset for one in publications], newest, page.more) == (offsets, top, more), asked
+                assert (page.publications, page.top) == (publications, top)
+            with pytest.raises(UsageError, match="limit is -1; it must be 0 or more, or None for everything"):
+                await hub.history("lobby", limit=-1)
 
     clock.run(scenario())
 
@@ -875,6 +905,26 @@ def test_who_comes_back_to_a_channel_with_history_gets_what_it_missed_unless_it_
     assert (rules.recovery, rules.recovery_mode) == (recovery, mode)
 
 
+def test_new_subscribers_of_a_channel_with_cache_recovery_get_the_newest_publication(clock: Clock) -> None:
+    hub = Hub()
+    cached = hub.channel("room", history=1, recovery="cache")
+    asked = hub.channel("asked", history=1, recovery="cache", auto_cache=False)
+    assert (cached.rules.auto_cache, asked.rules.auto_cache) == (True, False)
+
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        for channel in (cached, asked):
+            stage.channel(channel.pattern, **{**channel.rules._asdict(), "may_subscribe": "everyone"})
+            await stage.engine.publish(channel.pattern, [1])
+            await stage.engine.publish(channel.pattern, [2])
+        guest = await stage.enter()
+        result = (await guest.ask(subscribe={"channel": "room"}))["subscribe"]
+        assert [one["data"] for one in result["publications"]] == [[2]]
+        assert "publications" not in (await guest.ask(subscribe={"channel": "asked"}))["subscribe"]
+
+    clock.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("pattern", "given", "remedy"),
     [
@@ -883,6 +933,8 @@ def test_who_comes_back_to_a_channel_with_history_gets_what_it_missed_unless_it_
         ("room", {"ttl": 0}, "it must be above 0"),
         ("room", {"histroy": 10}, "no rule 'histroy'; did you mean 'history'? there are history, ttl,"),
         ("room", {"history": -1}, "it must be 0 or more"),
+        ("room", {"max_recovered": -1}, "max_recovered and max_page_size must be 0 or more"),
+        ("room", {"max_page_size": -1}, "max_recovered and max_page_size must be 0 or more"),
         ("room", {"may_publish": "me"}, "may_publish: Input should be 'nobody', 'subscribers', 'users' or 'everyone'"),
         ("room", {"recovery": "cache"}, "recovery and positioning need a history; say history=100"),
         ("room", {"recovery": "always", "history": 1}, "recovery: "),

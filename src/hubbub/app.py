@@ -1,7 +1,7 @@
 """The hub as a FastAPI app uses it: assembly of the engine, a broker and the transports."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, overload
@@ -31,8 +31,8 @@ from hubbub.hub.threads import ensure_on_loop, from_thread
 from hubbub.identifiers import ensure_text
 from hubbub.javascript import sdk_router
 from hubbub.logs import protect_logs
-from hubbub.protocol.position import Position
-from hubbub.protocol.publication import Member, Publication
+from hubbub.protocol.position import HistoryPage, Position
+from hubbub.protocol.publication import Member
 from hubbub.settings import Settings
 from hubbub.stopping import on_stop
 from hubbub.transports.asgi import ServerDoor
@@ -197,7 +197,8 @@ class Hub:
             history: how many publications are kept.
             ttl: how long, in seconds or as ``"90s"``, ``"1h"``, ``"7d"``.
             recovery: whether sessions that come back get what they missed: all of them (``"force"``, the default
-                where there is a history), those that ask (True), none (False). ``"cache"`` is the newest alone.
+                where there is a history), those that ask (True), none (False). ``"cache"`` gives
+                every subscriber, new or returning, the newest publication alone.
             presence: whether it is kept who is there.
             join_leave: whether subscribers are told who comes and leaves: all (``"force"``), or those that ask.
             rules: the other fields of ``Rules``.
@@ -206,7 +207,7 @@ class Hub:
             UsageError: the pattern or a rule is wrong, or the pattern is declared already.
         """
         if recovery == "cache":
-            rules["recovery_mode"], recovery = "cache", "force"
+            rules, recovery = {"recovery_mode": "cache", "auto_cache": True, **rules}, "force"
         given = {
             "history": history,
             "ttl": seconds(ttl, "ttl"),
@@ -474,19 +475,20 @@ class Hub:
 
     async def history(
         self, channel: str, since: Position | None = None, limit: int | None = None, *, reverse: bool = False
-    ) -> tuple[Sequence[Publication], Position]:
-        """What ``channel`` keeps (``history_size``, ``history_ttl``), and its newest position.
+    ) -> HistoryPage:
+        """What ``channel`` keeps, and its newest position: ``publications, top = await hub.history("chat:lobby")``.
 
         Args:
             since: only publications after this position; none match one of another epoch.
-            limit: at most so many.
+            limit: at most so many; ``more`` of the page says whether it keeps others. None: all.
             reverse: newest first, and with ``since`` those before it.
 
         Raises:
-            UsageError: the broker keeps no history, or the hub is not running or runs on another event loop.
+            UsageError: the broker keeps no history, ``limit`` is negative, or the hub is not running or runs on
+                another event loop.
         """
         ensure_text(channel, "channel")
-        return await self._here("history").history(channel, since, limit, reverse=reverse)
+        return await self._here("history").read(channel, since, limit, reverse=reverse)
 
 
 def _open(url: str) -> Broker:

@@ -42,7 +42,12 @@ class Rules(NamedTuple):
     recovery_mode: Literal["stream", "cache"] = "stream"
     """What it gets: all that it missed, or (``cache``) the newest publication only."""
     auto_cache: bool = False
-    """In ``cache`` mode: the newest publication is for those too who have not asked."""
+    """In ``cache`` mode: new subscribers get the newest publication too, and need not ask for it."""
+    max_recovered: int = 0
+    """Publications that a returning session is sent. It missed more: not recovered. 0: the setting
+    ``max_recovered_publications``."""
+    max_page_size: int = 0
+    """Publications in one answer to a client's history command. 0: the setting ``max_history_publications``."""
     positioning: Offer = False
     """Whether a session's place in the history is watched, so that a loss makes it subscribe anew."""
     presence: bool = False
@@ -91,6 +96,8 @@ def check_rules(given: Mapping[str, Any]) -> Rules:
         raise UsageError("wrong channel rules: " + "; ".join(lines)) from None
     if rules.history < 0:
         raise UsageError(f"wrong channel rules: history is {rules.history}; it must be 0 or more")
+    if rules.max_recovered < 0 or rules.max_page_size < 0:
+        raise UsageError("wrong channel rules: max_recovered and max_page_size must be 0 or more; 0 is the setting")
     if not rules.history and (rules.recovery or rules.positioning):
         raise UsageError("wrong channel rules: recovery and positioning need a history; say history=100")
     return rules

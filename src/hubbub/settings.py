@@ -75,9 +75,10 @@ class Settings(BaseSettings):
     max_connections_per_user: int = Field(default=0, ge=0)
     """Live sessions of one user. 0: no limit. More: refused (3504)."""
     max_history_publications: int = Field(default=300, ge=1)
-    """Publications in one answer to a history command; what is asked for beyond that is left out."""
+    """Publications in one answer to a client's history command, unless the channel has a `max_page_size`."""
     max_recovered_publications: int = Field(default=300, ge=1)
-    """Publications that a returning session is sent. It missed more: not recovered."""
+    """Publications that a returning session is sent, unless the channel has a `max_recovered`. It missed more: not
+    recovered."""
     stop_timeout: int = Field(default=5, ge=1)
     """Seconds in which a stop ends, whatever the clients do."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()

@@ -208,6 +208,26 @@ def test_history_is_bounded_whatever_is_asked_for(clock: Clock) -> None:
     clock.run(scenario())
 
 
+def test_a_channel_may_have_pages_of_another_size_and_clients_read_on_from_page_to_page(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(max_history_publications=2)
+        stage.channel("room", history=10, may_read_history="everyone", max_page_size=4)
+        for number in range(9):
+            await stage.engine.publish("room", number)
+        guest = await stage.enter()
+        since: Any = None
+        pages = []
+        while True:
+            page = (await guest.ask(history={"channel": "room", "limit": -1, "since": since}))["history"]
+            pages.append([one["offset"] for one in page["publications"]])
+            if pages[-1][-1] == page["offset"]:
+                break
+            since = {"offset": pages[-1][-1], "epoch": page["epoch"]}
+        assert pages == [[1, 2, 3, 4], [5, 6, 7, 8], [9]]
+
+    clock.run(scenario())
+
+
 def test_history_may_be_for_subscribers_alone(clock: Clock) -> None:
     async def scenario() -> None:
         stage = await SessionStage.open()

@@ -83,7 +83,7 @@ async def history(session: "Session", request: commands.HistoryRequest) -> Histo
     declaration.ensure_meant_for(session, channel)
     declaration.ensure_may(session, "may_read_history", subscribed=channel in session.subscriptions)
     since = None if request.since is None else Position(request.since.offset, request.since.epoch)
-    most = engine.settings.max_history_publications
+    most = rules.max_page_size or engine.settings.max_history_publications
     limit = most if request.limit < 0 else min(request.limit, most)
     publications, top = await engine.page(channel, since, limit, reverse=request.reverse)
     return HistoryResult([session.codec.publication(one) for one in publications], top.epoch, top.offset)

@@ -39,7 +39,7 @@ from hubbub.hub.threads import ensure_on_loop
 from hubbub.hub.transport import Policy, Transport
 from hubbub.hub.turns import Turns
 from hubbub.identifiers import ensure_text
-from hubbub.protocol.position import Position
+from hubbub.protocol.position import HistoryPage, Position
 from hubbub.protocol.publication import Member, Presence, Publication, encode, ensure_tags
 from hubbub.settings import Settings
 
@@ -268,10 +268,21 @@ class Engine:
     async def history(
         self, channel: str, since: Position | None = None, limit: int | None = None, *, reverse: bool = False
     ) -> tuple[Sequence[Publication], Position]:
-        """See ``Hub.history``."""
+        """What the broker keeps of a channel; see ``History.history``."""
         if not isinstance(self._broker, History):
             raise UsageError(f"{type(self._broker).__name__} keeps no history")
         return await self._broker.history(channel, since, limit, reverse=reverse)
+
+    async def read(
+        self, channel: str, since: Position | None = None, limit: int | None = None, *, reverse: bool = False
+    ) -> HistoryPage:
+        """See ``Hub.history``."""
+        if limit is not None and limit < 0:
+            raise UsageError(f"limit is {limit}; it must be 0 or more, or None for everything that is kept")
+        one_more = None if limit is None else limit + 1
+        publications, top = await self.history(channel, since, one_more, reverse=reverse)
+        more = limit is not None and len(publications) > limit
+        return HistoryPage(publications[:limit], top, more=more)
 
     async def page(
         self, channel: str, since: Position | None, limit: int | None, *, reverse: bool

@@ -1,7 +1,7 @@
 """Where in a channel's history one stands."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from hubbub.protocol.publication import Publication
 
@@ -17,6 +17,30 @@ class Position(NamedTuple):
 
     offset: int
     epoch: str
+
+
+class HistoryPage(tuple[Sequence[Publication], Position]):
+    """A part of what a channel keeps, and the channel's newest position: ``publications, top = page``.
+
+    ``more`` is whether the channel keeps others that this page would have had without its limit.
+    """
+
+    more: bool
+
+    def __new__(cls, publications: Sequence[Publication], top: Position, *, more: bool = False) -> Self:
+        page = super().__new__(cls, (publications, top))
+        page.more = more
+        return page
+
+    @property
+    def publications(self) -> Sequence[Publication]:
+        """In the order of their offsets, or with ``reverse`` the newest first."""
+        return self[0]
+
+    @property
+    def top(self) -> Position:
+        """The channel's newest position."""
+        return self[1]
 
 
 class Recovery(NamedTuple):

@@ -206,6 +206,31 @@ def test_as_many_as_may_be_recovered_are(clock: Clock) -> None:
     clock.run(scenario())
 
 
+def test_a_channel_may_recover_more_or_less_than_the_setting_says(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(max_recovered_publications=3)
+        stage.channel("room", history=10, recovery="force", max_recovered=4)
+        stage.channel("small", history=10, recovery="force", max_recovered=1)
+        top = await published(stage, 5)
+        await stage.engine.publish("small", 1)
+        await stage.engine.publish("small", 2)
+        result = await asked(await stage.enter(), recover=True, offset=1, epoch=top.epoch)
+        assert [one["offset"] for one in result["publications"]] == [2, 3, 4, 5]
+        assert not caplog.records
+        guest = await stage.enter()
+        for _ in range(2):
+            result = (await guest.ask(subscribe={"channel": "small", "recover": True}))["subscribe"]
+            assert "recovered" not in result
+            await guest.ask(unsubscribe={"channel": "small"})
+        (record,) = caplog.records
+        assert "a client missed more than 1 publications of 'small'" in record.getMessage()
+        assert "a larger max_recovered" in record.getMessage()
+
+    clock.run(scenario())
+
+
 def test_a_history_of_one_is_a_history(clock: Clock) -> None:
     async def scenario() -> None:
         stage = await SessionStage.open()

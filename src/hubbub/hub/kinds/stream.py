@@ -27,7 +27,7 @@ _TELL_UNRECOVERABLE = 2
 class _StreamFeatures(Features):
     """What a subscription to a stream can have besides: a position, and what it missed."""
 
-    __slots__ = ("auto_cache", "cache", "positioned", "recoverable")
+    __slots__ = ("auto_cache", "cache", "most", "positioned", "recoverable")
 
     def __init__(self, session: "Session", rules: Rules, request: SubscribeRequest, grant: Grant) -> None:
         super().__init__(session, rules, request, grant)
@@ -47,6 +47,8 @@ class _StreamFeatures(Features):
         )
         self.cache = rules.recovery_mode == "cache"
         self.auto_cache = self.recoverable and self.cache and rules.auto_cache
+        self.most = rules.max_recovered or session.engine.settings.max_recovered_publications
+        """Publications that may be recovered."""
 
     @property
     def flags(self) -> int:
@@ -61,8 +63,11 @@ class _StreamFeatures(Features):
 
 
 class _StreamEntry(held.HeldEntry):
-    def __init__(self, session: "Session", request: SubscribeRequest, features: _StreamFeatures) -> None:
+    def __init__(
+        self, session: "Session", declaration: "Declaration", request: SubscribeRequest, features: _StreamFeatures
+    ) -> None:
         super().__init__(session, request.channel, pushes_presence=features.pushes_presence)
+        self._declaration = declaration
         self._request = request
         self._features = features
         self._recovered: Sequence[Publication] | None = None
@@ -81,9 +86,10 @@ class _StreamEntry(held.HeldEntry):
                 newest, top = await engine.history(self._channel, None, 1, reverse=True)
                 recovery = recover_cache(since, newest, top)
             else:
-                limit = engine.settings.max_recovered_publications
-                missed, top = await engine.history(self._channel, since, limit + 1)
-                recovery = recover_stream(since, missed, top, limit)
+                missed, top = await engine.history(self._channel, since, features.most + 1)
+                recovery = recover_stream(since, missed, top, features.most)
+                if len(missed) > features.most:
+                    self._advise()
         else:
             _, top = await engine.history(self._channel, None, 0)
         self._position = top
@@ -100,6 +106,16 @@ class _StreamEntry(held.HeldEntry):
             result.publications = self._messages(recovery.missed)
         elif request.flag & _TELL_UNRECOVERABLE and not features.cache:
             raise UnrecoverablePosition
+
+    def _advise(self) -> None:
+        pattern = self._declaration.pattern.text
+        self._session.engine.registry.advice.give(
+            (pattern, "max_recovered"),
+            "a client missed more than %d publications of %r, so they are not recovered, though the history may have "
+            "them. Declare the channel with a larger max_recovered, or raise HUBBUB_MAX_RECOVERED_PUBLICATIONS.",
+            self._features.most,
+            pattern,
+        )
 
     def _messages(self, missed: Sequence[Publication]) -> list[Any]:
         codec, features = self._session.codec, self._features
@@ -127,7 +143,7 @@ class Stream(Kind):
         self, session: "Session", declaration: "Declaration", request: SubscribeRequest, grant: Grant
     ) -> Entry:
         features = _StreamFeatures(session, declaration.rules, request, grant)
-        entry = _StreamEntry(session, request, features)
+        entry = _StreamEntry(session, declaration, request, features)
         info, flags = grant.info, features.flags
         return await entry.prepare(Subscription(declaration, channel_info=info, expire_at=grant.expire_at, flags=flags))
 
