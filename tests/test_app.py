@@ -1087,6 +1087,58 @@ def test_the_app_subscribes_a_user_and_takes_it_out_again() -> None:
             anna.do(anna.hub.subscribe, "anna", "room:a", Grant(data=object()))
 
 
+def test_a_user_who_is_disconnected_loses_plain_websockets_too(clock: Clock) -> None:
+    hub = Hub()
+    goodbyes: list[tuple[str, Goodbye]] = []
+    hub.on_goodbye(lambda client, goodbye: goodbyes.append((client.info.user, goodbye)))
+
+    async def body(user: str) -> str:
+        async with hub.connect(Peer().websocket, user=user) as client:
+            async for _ in client:
+                pass
+            return f"{user} sees its loop end"
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            bodies = [asyncio.create_task(body(user)) for user in ("anna", "anna", "bob", "")]
+            await ticks(5)
+            assert len(hub.clients) == 4
+            await hub.disconnect("anna", 4403, "access withdrawn")
+            assert [await bodies[0], await bodies[1]] == ["anna sees its loop end"] * 2
+            await hub.disconnect("")
+            await ticks(5)
+            assert sorted(client.info.user for client in hub.clients.values()) == ["", "bob"]
+            await hub.disconnect("bob")
+            assert await bodies[2] == "bob sees its loop end"
+
+    clock.run(scenario())
+    assert goodbyes[:3] == [
+        ("anna", Goodbye(4403, "access withdrawn", "app")),
+        ("anna", Goodbye(4403, "access withdrawn", "app")),
+        ("bob", Goodbye(3503, "force disconnect", "app")),
+    ]
+
+
+def test_a_user_who_is_disconnected_while_its_websocket_is_accepted_does_not_stay(clock: Clock) -> None:
+    hub = Hub()
+
+    class Slow(Peer):
+        async def _send(self, message: Message) -> None:
+            if message["type"] == "websocket.accept":
+                await hub.disconnect("anna", 4403)
+            await super()._send(message)
+
+    async def scenario() -> None:
+        async with hub.lifespan(FastAPI()):
+            async with hub.connect(Slow().websocket, user="anna") as client:
+                assert client.goodbye == Goodbye(4403, "disconnected", "app")
+                assert [text async for text in client] == []
+            async with hub.connect(Peer().websocket, user="anna") as client:
+                assert client.goodbye is None, "who comes later is another matter"
+
+    clock.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("given", "closed"),
     [((), (3503, "force disconnect")), ((4501, "banned"), (4501, "banned")), ((3000,), (3000, "connection closed"))],

@@ -406,7 +406,7 @@ class Hub:
         self._here("unsubscribe").sessions.unsubscribe(user, channel)
 
     async def disconnect(self, user: str, code: int = ForceDisconnect.code, reason: str = "") -> None:
-        """Disconnects all sessions of ``user``.
+        """Disconnects a user: all sessions, and all WebSockets of ``hub.connect(websocket, user=user)``.
 
         Clients come back after codes 3000 to 3499 and 4000 to 4499, and do not after 3500 to 3999 (3503 is the
         default) and 4500 to 4999.
@@ -415,7 +415,7 @@ class Hub:
             UsageError: ``code`` is none of these, or the hub is not running or runs on another event loop.
         """
         ensure_text(user, "user")
-        self._here("disconnect").sessions.disconnect(user, custom_end(code, reason))
+        self._here("disconnect").disconnect(user, custom_end(code, reason))
 
     async def presence(self, channel: str) -> Mapping[str, Member]:
         """Who is in ``channel``, by session id. Only channels with ``presence=True`` know.

@@ -30,7 +30,7 @@ Message_co = TypeVar("Message_co", covariant=True)
 class Connecting(Generic[Message_co]):
     """What ``hub.connect`` returns: enter it."""
 
-    __slots__ = ("_client", "_data", "_headers", "_mode", "_running", "_subprotocol", "_user", "_websocket")
+    __slots__ = ("_client", "_data", "_ended", "_headers", "_mode", "_running", "_subprotocol", "_user", "_websocket")
 
     def __init__(
         self, running: Running, websocket: WebSocket, mode: Mode, user: str, data: Any, subprotocol: str | None,
@@ -44,6 +44,7 @@ class Connecting(Generic[Message_co]):
         self._subprotocol = subprotocol
         self._headers: Sequence[tuple[bytes, bytes]] = headers
         self._client: Client[Message_co] | None = None
+        self._ended: tuple[int, str] | None = None
 
     async def __aenter__(self) -> Client[Message_co]:
         websocket = self._websocket
@@ -55,11 +56,14 @@ class Connecting(Generic[Message_co]):
             address = admit(engine, websocket.scope)
         except (Refused, Restarting) as refused:
             raise WebSocketException(refused.code, refused.reason) from None
+        engine.clients_of_user.add(self._user, self)
         try:
             client = await self._accept(engine, address, websocket.scope["path"])
         except BaseException:
             engine.admission.leave(address)
             raise
+        finally:
+            engine.clients_of_user.discard(self._user, self)
         # What the connection does not need while it lives.
         self._client = client
         self._data = None
@@ -102,4 +106,15 @@ class Connecting(Generic[Message_co]):
         transport.attach(client, engine.policy)
         if engine.stopping:
             client.on_fault(Restarting("the server restarts: come back in a moment"))
+        elif self._ended is not None:
+            client.end(*self._ended)
         return client
+
+    @property
+    def id(self) -> str:
+        """That of the client, which has none yet."""
+        return ""
+
+    def end(self, code: int, reason: str) -> None:
+        """Ends the client as soon as it is accepted."""
+        self._ended = code, reason

@@ -149,11 +149,11 @@ class Stage:
         await stage.engine.start()
         return stage
 
-    def welcome(self, transport: FakeTransport, mode: Mode = "text") -> Client[Any]:
+    def welcome(self, transport: FakeTransport, mode: Mode = "text", user: str = "") -> Client[Any]:
         """A client as `hub.connect` makes it, up to the entering of the block."""
         engine = self.engine
         self._count += 1
-        info = ClientInfo(f"client-{self._count}", "", "203.0.113.7", "/ws", None, None, 0.0)
+        info = ClientInfo(f"client-{self._count}", user, "203.0.113.7", "/ws", None, None, 0.0)
         engine.admission.enter(info.address)
         client: Client[Any] = Client(engine, transport, info, mode)
         engine.welcome(client)

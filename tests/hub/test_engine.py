@@ -13,7 +13,7 @@ from tests.hub.fakes import FakeTransport, RemoteBroker, Stage, WatchedBroker
 
 from hubbub import Client, Goodbye, Position, Publication, UsageError
 from hubbub.brokers.base import NO_GUARD, Guard, Retention
-from hubbub.errors import TooManyConnections
+from hubbub.errors import ForceDisconnect, ForceReconnect, TooManyConnections
 from hubbub.hub.encodings import plain
 
 AnyClient = Client[Any]
@@ -23,6 +23,28 @@ RESTART = Goodbye(1012, "the server restarts: come back in a moment", "hub")
 async def listen_forever(client: AnyClient) -> None:
     async for _ in client:
         pass
+
+
+# Disconnecting
+
+
+def test_one_client_of_a_user_can_be_ended_and_some_can_be_spared(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await Stage.open()
+        clients = [stage.welcome(FakeTransport(), user="anna") for _ in range(4)]
+        one, two, three, four = (client.info.id for client in clients)
+        stage.engine.disconnect("anna", ForceDisconnect(), secret="that of a session")
+        stage.engine.disconnect("anna", ForceDisconnect(), client="another")
+        assert stage.goodbyes == []
+        stage.engine.disconnect("anna", ForceDisconnect(), client=two)
+        assert stage.goodbyes == [(two, Goodbye(3503, "force disconnect", "app"))]
+        stage.engine.disconnect("anna", ForceReconnect("bye"), spared=[three])
+        assert stage.goodbyes[1:] == [(id, Goodbye(3011, "bye", "app")) for id in (one, four)]
+        assert list(stage.engine.clients) == [three]
+        clients[2].on_lost(Goodbye(1001, "", "peer"))
+        assert len(stage.engine.clients_of_user) == 0
+
+    clock.run(scenario())
 
 
 # Stopping

@@ -259,9 +259,7 @@ async def disconnect(engine: Engine, request: DisconnectRequest) -> Empty:
         end = custom_end(wanted.code, wanted.reason)
     except UsageError:
         raise InvalidRequest from None
-    engine.sessions.disconnect(
-        request.user, end, client=request.client, secret=request.session, spared=request.whitelist
-    )
+    engine.disconnect(request.user, end, client=request.client, secret=request.session, spared=request.whitelist)
     return Empty()
 
 

@@ -232,6 +232,17 @@ class Client(Generic[Message_co]):
         ensure_on_loop(self._engine, "client.close")
         if not _may_be_sent(code):
             raise UsageError(f"{code} is no close code that may be sent; use 1000 or one from 4000 to 4999")
+        self.end(code, reason)
+
+    # What the hub calls
+
+    @property
+    def id(self) -> str:
+        """As in ``info``."""
+        return self.info.id
+
+    def end(self, code: int, reason: str) -> None:
+        """As ``close``, with a code that may be sent."""
         self._end(Goodbye(code, reason, "app"))
 
     # What the transport calls

@@ -7,9 +7,9 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 from hubbub.brokers.base import NO_GUARD, Broker, Guard, History, Retention, Roster
 from hubbub.channels import Rules
@@ -18,6 +18,7 @@ from hubbub.errors import (
     Goodbye,
     InvalidRequest,
     Restarting,
+    SessionEnd,
     UnknownChannel,
     UnrecoverablePosition,
     UsageError,
@@ -25,6 +26,7 @@ from hubbub.errors import (
 from hubbub.hub.admission import Admission
 from hubbub.hub.alarms import Alarms
 from hubbub.hub.backlog import Backlog
+from hubbub.hub.by_user import ByUser
 from hubbub.hub.client import Client
 from hubbub.hub.contexts import Contexts
 from hubbub.hub.encodings import Encoding
@@ -44,6 +46,16 @@ from hubbub.protocol.publication import Member, Presence, Publication, encode, e
 from hubbub.settings import Settings
 
 _log = logging.getLogger("hubbub")
+
+
+class Endable(Protocol):
+    """A WebSocket of a user that can be told to go."""
+
+    @property
+    def id(self) -> str: ...
+
+    def end(self, code: int, reason: str) -> None: ...
+
 
 OnGoodbye = Callable[[Client[Any], Goodbye], Awaitable[None] | None]
 
@@ -76,6 +88,8 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
         self.clients: dict[str, Client[Any]] = {}
+        self.clients_of_user: ByUser[Endable] = ByUser()
+        """Clients, and WebSockets that are to become clients."""
         self.sessions = Sessions(self)
         self.turns = Turns(self)
         self.admission = Admission(settings.max_connections, settings.max_connections_per_address)
@@ -153,6 +167,7 @@ class Engine:
     def welcome(self, client: Client[Any]) -> None:
         """Counts a client in."""
         self.clients[client.info.id] = client
+        self.clients_of_user.add(client.info.user, client)
 
     def forget(
         self, client: Client[Any], transport: Transport, channels: Iterable[str], fault: Disconnect | None
@@ -160,6 +175,7 @@ class Engine:
         """Counts a client out, takes it from its channels, ends its connection and tells who wants to know."""
         if self.clients.pop(client.info.id, None) is None:
             return
+        self.clients_of_user.discard(client.info.user, client)
         self.admission.leave(client.info.address)
         for channel in channels:
             self.leave_soon(channel, transport)
@@ -183,6 +199,15 @@ class Engine:
             return
         if inspect.isawaitable(result):
             self.begin(result)
+
+    def disconnect(
+        self, user: str, end: SessionEnd, client: str = "", secret: str = "", spared: Collection[str] = ()
+    ) -> None:
+        """Ends sessions and clients of a user: all, or the one of an id or a secret, but for the spared ids."""
+        self.sessions.disconnect(user, end, client, secret, spared)
+        for one in () if secret else self.clients_of_user.of(user):
+            if one.id not in spared and (not client or one.id == client):
+                one.end(end.code, end.reason)
 
     # Channels
 

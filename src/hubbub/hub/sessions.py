@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from hubbub.auth.base import Grant, Identity
 from hubbub.errors import BadRequest, ConnectionLimit, Disconnect, Expired, InvalidToken, SessionEnd, UsageError
+from hubbub.hub.by_user import ByUser
 from hubbub.hub.handlers import Handler
 from hubbub.hub.heartbeat import Heartbeat
 from hubbub.protocol.commands import ConnectRequest
@@ -24,7 +25,7 @@ class Sessions:
         settings = engine.settings
         self._all: set[Session] = set()
         self._connected: dict[str, Session] = {}
-        self._of_user: dict[str, dict[Session, None]] = {}
+        self._of_user: ByUser[Session] = ByUser()
         """From the moment when it is known who they are, in the order of that."""
         self._of_secret: dict[str, Session] = {}
         self._heartbeat = Heartbeat(settings.session_ping_interval, settings.session_pong_timeout)
@@ -50,16 +51,11 @@ class Sessions:
 
     def know(self, session: "Session") -> None:
         """Counts a session among those of its user: it can be disconnected, refreshed and removed from channels."""
-        if session.user:
-            self._of_user.setdefault(session.user, {})[session] = None
+        self._of_user.add(session.user, session)
 
     def forget(self, session: "Session") -> None:
         """Does not count a session among those of its user any more."""
-        others = self._of_user.get(session.user)
-        if others is not None:
-            others.pop(session, None)
-            if not others:
-                del self._of_user[session.user]
+        self._of_user.discard(session.user, session)
 
     def admit(self, session: "Session", *, pinged: bool) -> None:
         """Counts a session in that has connected, and pings it from now on if it is to be."""
@@ -135,14 +131,14 @@ class Sessions:
             ConnectionLimit: that.
         """
         limit = self._engine.settings.max_connections_per_user
-        if limit and user and len(self._of_user.get(user, ())) >= limit:
+        if limit and user and self._of_user.count(user) >= limit:
             raise ConnectionLimit
 
     def of_user(self, user: str, client: str = "", secret: str = "") -> tuple["Session", ...]:
         """The sessions of a user: all, or the one of an id or a secret."""
         return tuple(
             session
-            for session in self._of_user.get(user, ())
+            for session in self._of_user.of(user)
             if (not client or session.id == client) and (not secret or session.secret == secret)
         )
 
