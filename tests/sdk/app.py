@@ -21,6 +21,7 @@ PAGE_FILES = {
     "centrifuge.protobuf.js": PACKAGES / "centrifuge" / "dist" / "centrifuge.protobuf.js",
 }
 
+POLL_SECRET = "only for the keys of these tests"
 auth = JWT(secret="only for these tests, and long enough")
 hub = Hub(auth=auth)
 app = FastAPI(lifespan=hub.lifespan)
@@ -41,6 +42,10 @@ hub.channel("paid:{room}", history=10)
 hub.channel("news:{topic}", history=10)
 hub.channel("#{user}", personal=True, history=10)
 orders = hub.channel("orders:{room}", may_subscribe="users")
+hub.map_channel(
+    "board:{name}", mode="persistent", may_subscribe="users", may_publish="subscribers", may_remove="subscribers"
+)
+prices = hub.poll_channel("prices:{market}", every="50ms", secret=POLL_SECRET, may_subscribe="users")
 
 
 # What clients say.
@@ -96,6 +101,28 @@ async def stale_token(user: str) -> str:
 @app.get("/subscription-token", response_class=PlainTextResponse)
 async def subscription_token(user: str, channel: str, expire_in: float = 3600.0) -> str:
     return auth.subscription_token(user, channel, expire_in=expire_in)
+
+
+@app.get("/signature", response_class=PlainTextResponse)
+async def signature(user: str, market: str, keys: str) -> str:
+    return prices.sign(user, keys.split(","), expire_in=3600, market=market)
+
+
+# What is asked for once for all.
+
+
+priced: dict[str, dict[str, int]] = {}
+"""By market and key."""
+
+
+@prices.on_poll
+async def ask(market: str, keys: list[str]) -> dict[str, int]:
+    return {key: price for key, price in priced.get(market, {}).items() if key in keys}
+
+
+@app.post("/price")
+async def set_price(market: str, key: str, price: int) -> None:
+    priced.setdefault(market, {})[key] = price
 
 
 # What the server does by itself.

@@ -35,7 +35,9 @@ class Client {
   constructor(driver, name, { encoding, endpoints, emulation, token_url, reconnect_within }) {
     this.binary = encoding === "protobuf";
     this.say = (event, fields) => driver.emit({ client: name, event, ...fields });
+    this.window = new EventTarget();
     const options = {
+      pageEventTarget: this.window,
       ...driver.options,
       emulationEndpoint: emulation,
       minReconnectDelay: 50,
@@ -60,6 +62,10 @@ class Client {
     this.sdk.connect();
   }
 
+  reconnect() {
+    this.sdk.connect();
+  }
+
   close() {
     this.sdk.disconnect();
   }
@@ -77,6 +83,54 @@ class Client {
     subscription.on("error", ({ type, error }) => say("error", { channel, type, ...error }));
     this.listen(subscription, "client");
     subscription.subscribe();
+  }
+
+  // Subscribes with a handler that throws for the first publication, as an app with a bug does.
+  subscribe_with_a_bug({ channel, ...options }) {
+    let first = true;
+    const subscription = this.sdk.newSubscription(channel, options);
+    subscription.on("publication", ({ offset }) => {
+      if (!first) return;
+      first = false;
+      this.say("bug", { channel, offset });
+      throw new Error("a bug of the app");
+    });
+    this.listen(subscription, "client");
+    subscription.subscribe();
+  }
+
+  subscribe_map({ channel, ...options }) {
+    const map = this.sdk.newMapSubscription(channel, options);
+    const entry = ({ key, data, removed }) => ({ key, data: this.read(removed ? null : data), removed: Boolean(removed) });
+    map.on("sync", ({ entries }) => this.say("sync", { channel, entries: entries.map(entry) }));
+    map.on("update", (one) => this.say("update", { channel, ...entry(one) }));
+    map.on("subscribed", ({ recovered }) => this.say("subscribed", { channel, recovered }));
+    map.subscribe();
+  }
+
+  async put({ channel, key, data }) {
+    await this.sdk.getMapSubscription(channel).publish(key, this.write(data));
+  }
+
+  async remove({ channel, key }) {
+    await this.sdk.getMapSubscription(channel).remove(key);
+  }
+
+  subscribe_poll({ channel, keys, signature_url }) {
+    const poll = this.sdk.newSharedPollSubscription(channel, {
+      getSignature: async ({ keys }) => {
+        this.say("asked for a signature", { channel, keys });
+        return { keys, signature: await text(`${signature_url}&keys=${keys.join(",")}`) };
+      },
+    });
+    poll.on("update", ({ key, data }) => this.say("update", { channel, key, data: this.read(data) }));
+    poll.track(keys);
+    poll.subscribe();
+  }
+
+  // The page goes into the browser's back/forward cache, or comes back from it.
+  page({ event }) {
+    this.window.dispatchEvent(Object.assign(new Event(event), { persisted: true }));
   }
 
   unsubscribe({ channel }) {

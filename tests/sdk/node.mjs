@@ -12,6 +12,11 @@ const options = { websocket: require("ws"), eventsource: require("eventsource") 
 const write = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 const driver = new Driver(sdks, options, write);
 
+// The SDK reports what an app's handler throws as an unhandled rejection, which ends Node.
+process.on("unhandledRejection", (error) => {
+  if (error.message !== "a bug of the app") throw error;
+});
+
 for await (const line of createInterface({ input: process.stdin })) {
   const { number, ...command } = JSON.parse(line);
   driver.run(command).then((outcome) => write({ number, ...outcome }));
