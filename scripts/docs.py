@@ -270,6 +270,10 @@ Sessions, which speak the Centrifuge protocol, are told these codes with these w
 close frame, as a last `disconnect` push. SDKs come back after 3000 to 3499 and 4000 to 4499, and give up after
 3500 to 3999 and 4500 to 4999; 4000 to 4999 are yours, for `hub.disconnect`.
 
+3000 is the exception, as in Centrifugo: the connection ends behind what is queued, without a close frame and without
+a push. SDKs report a lost transport and come back. On ASGI servers other than uvicorn, where an app cannot end the
+connection like this, it is closed with 1001, which means the same to SDKs.
+
 | code | name | the words | come back? | when | what to do |
 |---|---|---|---|---|---|
 {sessions}

@@ -1141,7 +1141,7 @@ def test_a_user_who_is_disconnected_while_its_websocket_is_accepted_does_not_sta
 
 @pytest.mark.parametrize(
     ("given", "closed"),
-    [((), (3503, "force disconnect")), ((4501, "banned"), (4501, "banned")), ((3000,), (3000, "connection closed"))],
+    [((), (3503, "force disconnect")), ((4501, "banned"), (4501, "banned")), ((3000,), (1001, ""))],
 )
 def test_the_app_disconnects_a_user(given: tuple[Any, ...], closed: tuple[int, str]) -> None:
     with session() as anna:

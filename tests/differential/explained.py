@@ -329,14 +329,6 @@ API = (
         ("API disconnect: code 0",),
     ),
     Explanation(
-        "3000 is told as other codes are; the reference cuts off in silence",
-        (
-            "API disconnect: reconnecting",
-            "http_stream: disconnected by the API to reconnect",
-            "sse: disconnected by the API to reconnect",
-        ),
-    ),
-    Explanation(
         "a version that was once newest stays it, whatever is published without a version in between",
         ("API publish: versions",),
         ("*.http.body.result.*",),

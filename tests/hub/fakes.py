@@ -13,6 +13,9 @@ from hubbub.hub.engine import Engine
 from hubbub.hub.transport import Framing, Peer, Policy, Transport
 from hubbub.protocol.publication import Payload
 
+HUNG_UP = (1006, "")
+"""How a connection was closed that ended without a close frame."""
+
 
 class TupleFraming(Framing):
     """A batch is the tuple of its payloads; ``joined`` counts how often one was made."""
@@ -59,6 +62,9 @@ class FakeTransport(Transport):
 
     def close(self, code: int, reason: str) -> None:
         self.closed.append((code, reason))
+
+    def hang_up(self) -> None:
+        self.closed.append(HUNG_UP)
 
     def abort(self) -> None:
         self.aborted = True

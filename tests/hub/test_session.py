@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import Depends
 from tests.clock import Clock, ticks
-from tests.hub.fakes import FakeTransport
+from tests.hub.fakes import HUNG_UP, FakeTransport
 from tests.hub.sessions import (
     BINARY,
     EMULATED,
@@ -1217,14 +1217,27 @@ def test_a_session_ends_once(clock: Clock) -> None:
     clock.run(scenario())
 
 
+@pytest.mark.parametrize("farewell", [True, False])
+def test_a_closed_connection_is_told_nothing_not_even_in_a_close_frame(clock: Clock, *, farewell: bool) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        guest = await stage.enter(link=Link("uni_websocket", JSON, farewell=farewell))
+        guest.take()
+        guest.session.end(ConnectionClosed())
+        assert guest.take() == []
+        assert guest.closed == HUNG_UP
+
+    clock.run(scenario())
+
+
 def test_where_a_close_has_no_words_the_reason_is_pushed_too(clock: Clock) -> None:
     async def scenario() -> None:
         stage = await SessionStage.open()
         link = Link("sse", JSON, emulated=True, farewell=True)
         guest, slow = await stage.enter(link=link), await stage.enter(link=link)
         guest.take()
-        guest.session.end(ConnectionClosed())
-        assert guest.pushes() == [{"disconnect": {"code": 3000, "reason": "connection closed"}}]
+        guest.session.end(ForceDisconnect())
+        assert guest.pushes() == [{"disconnect": {"code": 3503, "reason": "force disconnect"}}]
         slow.take()
         slow.transport.fails(Slow("x"))
         assert slow.take() == [], "who does not read is not told"

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import pytest
 from tests.clock import Clock, ticks
+from tests.hub.fakes import HUNG_UP
 from tests.hub.sessions import EMULATED, NATIVE, ONE_WAY, TODAY, WEBSOCKET, SessionStage, SlowBroker
 
 from hubbub import Data, Grant, Identity
@@ -314,7 +315,7 @@ def test_the_server_disconnects_sessions_of_a_user_but_for_the_spared(clock: Clo
         ]
         assert other.closed is None
         sessions.disconnect("anna", ConnectionClosed())
-        assert guests[1].closed == (3000, "connection closed")
+        assert guests[1].closed == HUNG_UP
 
     clock.run(scenario())
 

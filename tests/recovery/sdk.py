@@ -69,6 +69,9 @@ class Wire(Transport):
             self._queue.append((code, reason))
             self._move()
 
+    def hang_up(self) -> None:
+        self.close(1006, "")
+
     def abort(self) -> None:
         self._over = True
         self._queue = [(1006, "")]

@@ -479,6 +479,28 @@ def test_an_identity_of_the_handshake_is_that_of_the_session(serve: Serve, imple
         within(1, lambda: app.hub._running().sessions.of_user("anna"), "the session of the user")
 
 
+def test_a_session_that_is_ended_with_3000_gets_what_was_queued_and_no_close_frame(
+    serve: Serve, implementation: str
+) -> None:
+    app = App()
+    served = serve(app.app, implementation)
+
+    async def publish_and_disconnect() -> None:
+        await app.hub.publish("room:a", "x" * 50_000)
+        app.hub._running().fanout.flush()
+        for session in app.hub._running().sessions:
+            session.end(custom_end(3000))
+
+    with talk(f"{served.ws}/connection/websocket") as guest:
+        guest.ask(2, subscribe={"channel": "room:a"})
+        app.hub.run_sync(publish_and_disconnect)
+        while "pub" not in (push := guest.hear()["push"]):
+            pass
+        assert push["pub"]["data"] == "x" * 50_000
+        assert guest.end() == (1006, "")
+    within(5, lambda: not served.server.server_state.connections, "the end of the connection")
+
+
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody's")
 
 

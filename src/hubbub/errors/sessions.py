@@ -18,7 +18,7 @@ class SessionEnd(Disconnect):
 
 
 class ConnectionClosed(SessionEnd):
-    """The connection was closed in the normal course of things."""
+    """The connection was closed in the normal course of things. The peer is told nothing, and sees 1006."""
 
     code = 3000
     text = "connection closed"

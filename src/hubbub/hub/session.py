@@ -30,6 +30,7 @@ from hubbub.channels import Who
 from hubbub.errors import (
     BadRequest,
     CommandError,
+    ConnectionClosed,
     ConnectionExpired,
     Disconnect,
     Expired,
@@ -559,12 +560,16 @@ class Session:
         """Disconnects."""
         if self._state is State.ENDED:
             return
-        if self._link.farewell and not fault.aborts:
+        told = not isinstance(fault, ConnectionClosed)  # the protocol has no word for it: SDKs see a lost transport
+        if told and self._link.farewell and not fault.aborts:
             self.push(Push(disconnect=DisconnectPush(fault.code, fault.reason)))
         self.flush()
         self._inbox = []
         self._finish()
-        self.transport.close(fault.code, fault.reason)
+        if told:
+            self.transport.close(fault.code, fault.reason)
+        else:
+            self.transport.hang_up()
         if fault.aborts:
             self.transport.abort()
         if not isinstance(fault, Shutdown):

@@ -83,6 +83,10 @@ class Transport(ABC):
         """Sends a close frame behind what is queued; aborts when ``close_timeout`` has passed."""
 
     @abstractmethod
+    def hang_up(self) -> None:
+        """Ends the connection behind what is queued, without a close frame; aborts after ``close_timeout``."""
+
+    @abstractmethod
     def abort(self) -> None:
         """Drops the connection and what is queued, now."""
 

@@ -23,6 +23,8 @@ from hubbub.transports.exchange import EXTENSION
 from hubbub.transports.handshake import TemporaryRefusals
 
 _SERVER_SEND = "hubbub.server_send"
+_HANG_UP: Message = {"type": "hubbub.hang_up"}
+"""Stands in the outbox for the end of the connection without a close frame."""
 
 
 class Batch(NamedTuple):
@@ -126,6 +128,13 @@ class AsgiTransport(Transport):
                 self._start_writing()
 
     def close(self, code: int, reason: str) -> None:
+        self._end_with({"type": "websocket.close", "code": code, "reason": reason})
+
+    def hang_up(self) -> None:
+        # ASGI has no word for it. 1001 tells an SDK as little as a lost connection: it comes back.
+        self._end_with({"type": "websocket.close", "code": 1001} if self._protocol is None else _HANG_UP)
+
+    def _end_with(self, last: Message) -> None:
         if self._closing:
             return
         self._closing = True
@@ -135,7 +144,7 @@ class AsgiTransport(Transport):
         if self._lost:
             self._outbox.clear()
         else:
-            self._outbox.append({"type": "websocket.close", "code": code, "reason": reason})
+            self._outbox.append(last)
             self._start_writing()
         if self._protocol is None:
             # Granian does not send while it is asked to receive.
@@ -200,6 +209,9 @@ class AsgiTransport(Transport):
             self._lose(Goodbye(1006, "", "peer"))
 
     async def _send(self, message: Message) -> None:
+        if message is _HANG_UP:
+            self._protocol.transport.close()
+            return
         try:
             await self._websocket.send(message)
         except Exception:

@@ -116,6 +116,10 @@ class StreamTransport(Transport):
         if not self._closing:
             told = Reply(push=Push(disconnect=DisconnectPush(code, reason)))
             self._chunks.append(self.framing.join((self._codec.encode(told),)))
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        if not self._closing:
             self._closing = True
             self._timer = asyncio.get_running_loop().call_later(self._policy.close_timeout, self.abort)
             self._wake()

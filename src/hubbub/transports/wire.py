@@ -421,6 +421,12 @@ class Protocol(asyncio.Protocol, Transport):
             if not self.reading:
                 self._transport.resume_reading()
 
+    def hang_up(self) -> None:
+        if self._state is _State.OPEN:
+            self._leave_open()
+            self._state = _State.CLOSING
+            self._part()
+
     def abort(self) -> None:
         self._transport.abort()
 
@@ -503,7 +509,7 @@ class Protocol(asyncio.Protocol, Transport):
             self._transport.write_eof()
 
     def _part(self) -> None:
-        """Both close frames are there: the server closes first (RFC 6455 §7.1.1)."""
+        """Closes behind what is queued: the server does so first (RFC 6455 §7.1.1)."""
         self._start_close_timer()
         self._transport.close()
 
