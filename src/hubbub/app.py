@@ -145,9 +145,9 @@ class Hub:
         Entering accepts it; leaving the block says goodbye. In between, nothing that the peer does raises:
         the body ends when the peer leaves. A body that reads sees its loop end, and has ``leave_grace``
         seconds for what is left; one that only sends is cancelled at once, its ``finally`` blocks run, and
-        the cancellation stops at the end of the block. An exception of the body closes with 1011, is logged
-        once with the client's id and goes on to FastAPI; a ``WebSocketException`` closes with its code and
-        ends here.
+        the cancellation stops at the end of the block. A ``WebSocketException`` closes with its code and ends here.
+        Any other exception of the body closes with 1011, is logged once with the client's id, and goes on to FastAPI
+        and the app's exception handlers. What these send or return is dropped, since the WebSocket is closed by then.
 
         Args:
             websocket: not accepted yet, or accepted by you.

@@ -19,6 +19,7 @@ from hubbub.hub.transport import Transport
 from hubbub.transports.asgi import AsgiTransport
 from hubbub.transports.entrance import Running, admit
 from hubbub.transports.exchange import EXTENSION
+from hubbub.transports.handshake import app_send_of
 
 _log = logging.getLogger("hubbub")
 
@@ -74,11 +75,19 @@ class Connecting(Generic[Message_co]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         assert self._client is not None
+        swallowed = False
         try:
-            return await self._client.__aexit__(kind, error, trace)
+            swallowed = await self._client.__aexit__(kind, error, trace)
         finally:
-            # The hub may have closed past Starlette, which then must know.
-            self._websocket.application_state = WebSocketState.DISCONNECTED
+            app_send = app_send_of(self._websocket.scope)
+            if error is None or swallowed or app_send is None:
+                # The hub may have closed past Starlette, which then must know.
+                self._websocket.application_state = WebSocketState.DISCONNECTED
+            else:
+                # The app's exception handlers may send: that gets as far as here, and is dropped.
+                app_send.mute()
+                self._websocket.application_state = WebSocketState.CONNECTED
+        return swallowed
 
     async def _accept(self, engine: Engine, address: str, path: str) -> Client[Message_co]:
         websocket = self._websocket

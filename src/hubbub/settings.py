@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     ping_timeout: float = Field(default=8.0, gt=0)
     """Seconds for a peer to answer a ping. Silent for longer: disconnected (1011)."""
     leave_grace: float = Field(default=1.0, ge=0)
-    """Seconds for a body that reads to finish what its peer had sent before it left; then it is cancelled."""
+    """Seconds for a handler to finish what its peer had sent before it left; then it is cancelled (see the log)."""
     close_timeout: float = Field(default=1.0, gt=0)
     """Seconds for a peer to answer a close frame; then the connection is aborted."""
     session_ping_interval: float = Field(default=25.0, gt=0)

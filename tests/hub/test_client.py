@@ -505,6 +505,63 @@ def test_a_body_that_reads_and_is_busy_may_finish_within_the_grace(clock: Clock)
     clock.run(scenario())
 
 
+def test_the_log_says_that_code_after_the_loop_was_cancelled_and_what_gives_it_longer(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        stage = await Stage.open(leave_grace=2)
+        saved: list[str] = []
+
+        async def slow_to_save(client: AnyClient) -> None:
+            await listen_forever(client)
+            await asyncio.sleep(3)
+            saved.append("all")
+
+        async def quick_to_save(client: AnyClient) -> None:
+            await listen_forever(client)
+            await asyncio.sleep(1)
+            saved.append("all")
+
+        async def in_the_loop(client: AnyClient) -> None:
+            async for _ in client:
+                await asyncio.sleep(3600)
+
+        for body in (slow_to_save, quick_to_save, in_the_loop, lambda _: asyncio.sleep(3600)):
+            transport = FakeTransport()
+            handler = stage.come(body, transport)
+            await ticks(2)
+            transport.says("a message")
+            await ticks(2)
+            transport.leaves()
+            await handler
+        assert saved == ["all"]
+
+    clock.run(scenario())
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "client client-1 (/ws): the code after its loop is cancelled, 2 s after the connection ended; "
+        "HUBBUB_LEAVE_GRACE gives it longer"
+    ]
+
+
+def test_a_body_in_which_something_was_cancelled_has_failed(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        stage, transport = await Stage.open(), FakeTransport()
+
+        async def body(client: AnyClient) -> None:
+            task = asyncio.create_task(asyncio.sleep(3600))
+            task.cancel()
+            await task
+
+        handler = stage.come(body, transport)
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await handler
+        assert is_logged(caught.value)
+        assert transport.closed == [(1011, "internal error")]
+
+    clock.run(scenario())
+    assert [record.getMessage() for record in caplog.records] == ["client client-1: the handler of /ws failed"]
+
+
 def test_a_body_that_reads_and_is_busy_for_longer_is_cancelled_when_the_grace_is_over(clock: Clock) -> None:
     async def scenario() -> float:
         stage, transport = await Stage.open(leave_grace=2.5), FakeTransport()

@@ -5,7 +5,7 @@ import gc
 import logging
 import weakref
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from fastapi import Depends
@@ -20,6 +20,7 @@ from tests.hub.sessions import (
     WEBSOCKET,
     Guest,
     Json,
+    Names,
     SessionStage,
     SlowBroker,
 )
@@ -1319,6 +1320,83 @@ def test_a_handler_that_takes_longer_than_the_grace_is_cancelled(clock: Clock) -
         assert seen == ["a at 2"]
 
     clock.run(scenario())
+
+
+async def await_what_is_cancelled() -> None:
+    task = asyncio.create_task(asyncio.sleep(3600))
+    task.cancel()
+    await task
+
+
+@pytest.mark.parametrize("scope", ["function", "request"])
+def test_a_command_in_whose_code_something_was_cancelled_is_answered_and_logged(
+    clock: Clock, caplog: pytest.LogCaptureFixture, scope: Literal["function", "request"]
+) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+
+        async def dependency() -> AsyncIterator[None]:
+            await await_what_is_cancelled()
+            yield
+
+        async def by_dependency(_: Annotated[None, Depends(dependency, scope=scope)]) -> None:
+            raise AssertionError("called")
+
+        async def good() -> str:
+            return "answered"
+
+        stage.method("handler", await_what_is_cancelled)
+        stage.method("dependency", by_dependency)
+        stage.method("good", good)
+        guest = await stage.enter("anna")
+        for method in ("handler", "dependency", "handler"):
+            assert (await guest.ask(rpc={"method": method}))["error"]["code"] == InternalError.code
+        assert (await guest.ask(rpc={"method": "good"}))["rpc"]["data"] == "answered"
+
+    clock.run(scenario())
+    failures = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert ["rpc failed" in record.getMessage() for record in failures] == [True] * 3
+
+
+def test_a_connect_in_whose_code_something_was_cancelled_is_answered(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class RestartingIssuer(Names):
+        async def authenticate(self, token: str) -> Identity:
+            await await_what_is_cancelled()
+            raise AssertionError("went on")
+
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        stage.engine.registry.auth = RestartingIssuer()
+        guest = stage.arrive()
+        assert (await guest.ask(connect={"token": "anna"}))["error"]["code"] == InternalError.code
+
+    clock.run(scenario())
+    assert ["connect failed" in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_the_log_says_that_a_command_of_a_client_that_left_was_cancelled(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "hubbub")
+
+    async def scenario() -> None:
+        stage = await SessionStage.open(leave_grace=2)
+
+        async def sleep() -> None:
+            await asyncio.sleep(3600)
+
+        stage.method("sleep", sleep)
+        guest = await stage.enter("anna")
+        guest.begin(rpc={"method": "sleep"})
+        await ticks(3)
+        guest.transport.leaves()
+        await asyncio.sleep(3)
+
+    clock.run(scenario())
+    (message,) = [record.getMessage() for record in caplog.records if "cancelled" in record.getMessage()]
+    assert message.endswith("a command is cancelled, 2 s after its client left; HUBBUB_LEAVE_GRACE gives it longer")
 
 
 def test_a_handler_may_disconnect_its_own_session_and_runs_to_its_end(clock: Clock) -> None:

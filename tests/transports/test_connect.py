@@ -14,6 +14,7 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, WebSocket, WebSocketException
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -382,6 +383,38 @@ def test_lifespan_state_reaches_the_endpoint(serve: Serve, implementation: str) 
 
     with connect(f"{serve(app, implementation).ws}/") as websocket:
         assert websocket.recv(timeout=5) == "connected"
+
+
+@pytest.mark.parametrize("handling", ["closes", "answers", "sends", "fails"])
+def test_an_exception_handler_of_the_app_adds_no_second_error_of_the_same_failure(
+    serve: Serve, implementation: str, handling: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = App()
+
+    @app.app.exception_handler(LookupError)
+    async def handle(websocket: WebSocket, error: Exception) -> JSONResponse | None:
+        app.seen.append(error)
+        if handling == "closes":
+            await websocket.close(4000, "something is missing")
+        elif handling == "sends":
+            await websocket.send_json({"error": str(error)})
+        elif handling == "fails":
+            raise ValueError("a fault of the exception handler")
+        return JSONResponse({"error": str(error)}, 404) if handling == "answers" else None
+
+    @app.app.websocket("/")
+    async def endpoint(websocket: WebSocket) -> None:
+        async with app.hub.connect(websocket):
+            raise KeyError("missing")
+
+    served = serve(app.app, implementation)
+    with connect(f"{served.ws}/") as websocket:
+        assert closed(websocket) == (1011, "internal error")
+    served.stop()
+    assert [type(error) for error in app.seen] == [KeyError]
+    messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "the handler of / failed" in messages[0]
+    assert messages[1:] == (["Exception in ASGI application\n"] if handling == "fails" else [])
 
 
 def test_a_full_hub_answers_503_and_when_to_come_back_and_clients_that_reconnect_do(

@@ -1,4 +1,4 @@
-"""Refusals for a while, as the server gets them."""
+"""What the app sends before the accept and after the end, as the server gets it."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from starlette.types import Message
 from tests.clock import Clock
 
-from hubbub.transports.handshake import TemporaryRefusals
+from hubbub.transports.handshake import AppSend
 
 EXTENSION: dict[str, Any] = {"websocket.http.response": {}}
 
@@ -19,9 +19,9 @@ def sent_for(clock: Clock, extensions: dict[str, Any], *messages: Message) -> li
         sent.append(message)
 
     async def scenario() -> None:
-        refusals = TemporaryRefusals({"type": "websocket", "extensions": extensions}, send)
+        app_send = AppSend({"type": "websocket", "extensions": extensions}, send)
         for message in messages:
-            await refusals(message)
+            await app_send(message)
 
     clock.run(scenario())
     return sent

@@ -29,6 +29,7 @@ from hubbub.errors import (
     UsageError,
     WrongMessageType,
 )
+from hubbub.hub.cancellation import is_stray
 from hubbub.hub.encodings import plain
 from hubbub.hub.limits import RateLimit
 from hubbub.hub.threads import ensure_on_loop, from_thread
@@ -82,6 +83,7 @@ class Client(Generic[Message_co]):
         "_grace",
         "_inbox",
         "_inbox_bytes",
+        "_loop_ended",
         "_mode",
         "_rate",
         "_reads",
@@ -109,6 +111,7 @@ class Client(Generic[Message_co]):
         self._inbox_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
         self._reads = False
+        self._loop_ended = False
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
         self._cancelling = 0
@@ -134,6 +137,7 @@ class Client(Generic[Message_co]):
                 self._backlog, self._inbox = self._inbox, self._backlog
                 self._backlog.reverse()
             elif self.goodbye is not None:
+                self._loop_ended = True
                 raise StopAsyncIteration
             elif self._waiter is not None:
                 raise UsageError("two tasks iterate one client; let one of them read and hand the messages on")
@@ -293,6 +297,7 @@ class Client(Generic[Message_co]):
             self._grace.cancel()
             self._grace = None
         ours = False
+        stray = is_stray(error)
         if self._cancelled and task is not None:
             # As asyncio.timeout does: the cancellation is ours alone if nobody else has asked for one.
             ours = task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError)
@@ -302,7 +307,7 @@ class Client(Generic[Message_co]):
         elif isinstance(error, WebSocketException) and _may_be_sent(error.code):
             self._end(Goodbye(error.code, error.reason, "app"))
             swallow = True
-        elif isinstance(error, Exception):
+        elif isinstance(error, Exception) or stray:
             _log.error("client %s: the handler of %s failed", self.info.id, self.info.path, exc_info=error)
             mark_logged(error)
             self._end(HandlerFailed("internal error").goodbye())
@@ -343,18 +348,26 @@ class Client(Generic[Message_co]):
         if self._task is not None and not self._cancelled:
             self._cancelled = True
             self._task.cancel()
+            if self._loop_ended:
+                _log.warning(
+                    "client %s (%s): the code after its loop is cancelled, %g s after the connection ended; "
+                    "HUBBUB_LEAVE_GRACE gives it longer",
+                    self.info.id,
+                    self.info.path,
+                    self._engine.settings.leave_grace,
+                )
 
 
 def _may_be_sent(code: int) -> bool:
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
-def mark_logged(error: Exception) -> None:
+def mark_logged(error: BaseException) -> None:
     """Notes on ``error`` that the hub has logged it, so that nobody needs to again."""
     with suppress(AttributeError):
         error._hubbub_logged = True  # type: ignore[attr-defined]
 
 
-def is_logged(error: Exception) -> bool:
+def is_logged(error: BaseException) -> bool:
     """Whether the hub has logged ``error``."""
     return getattr(error, "_hubbub_logged", False)

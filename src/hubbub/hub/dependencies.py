@@ -30,6 +30,7 @@ from starlette.types import Scope
 from starlette.websockets import WebSocket
 
 from hubbub.errors import ConnectionClosed, UsageError
+from hubbub.hub.cancellation import StrayCancellation, is_stray
 from hubbub.hub.refusals import invalid
 from hubbub.protocol.publication import Payload
 
@@ -160,7 +161,7 @@ class _Opening:
         except (Exception, asyncio.CancelledError) as error:
             if self.value.done():
                 raise
-            self.value.set_exception(ConnectionClosed() if isinstance(error, asyncio.CancelledError) else error)
+            self.value.set_exception(_as_told(error))
             self.value.exception()  # seen: who asked may be gone
 
     async def close(self) -> None:
@@ -169,6 +170,15 @@ class _Opening:
         await asyncio.wait((self._task,))
         if not self._task.cancelled():  # as by an event loop that ends, which closes as well
             self._task.result()
+
+
+def _as_told(error: BaseException) -> BaseException:
+    """What those who wait for a dependency are told, when opening it has raised ``error``."""
+    if is_stray(error):
+        stray = StrayCancellation()
+        stray.__cause__ = error
+        return stray
+    return ConnectionClosed() if isinstance(error, asyncio.CancelledError) else error
 
 
 class _Stack(AsyncExitStack):

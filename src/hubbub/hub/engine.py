@@ -159,8 +159,12 @@ class Engine:
 
     def _finish(self, chore: asyncio.Future[None]) -> None:
         self._chores.discard(chore)
-        if not chore.cancelled() and (error := chore.exception()) is not None:
-            _log.error("a background step of the hub failed", exc_info=error)
+        if not chore.cancelled():
+            error = chore.exception()
+            if error is not None:
+                _log.error("a background step of the hub failed", exc_info=error)
+        elif isinstance(chore, asyncio.Task) and not chore.cancelling():
+            _log.error("a background step of the hub failed: something that it awaited was cancelled")
 
     # Clients
 

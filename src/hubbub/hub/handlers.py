@@ -1,5 +1,6 @@
 """How the user's plain functions are called for the events of a session."""
 
+import asyncio
 import inspect
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -16,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException, WebSocketException
 
 from hubbub.errors import InvalidRequest, UsageError
+from hubbub.hub.cancellation import StrayCancellation, is_stray
 from hubbub.hub.dependencies import (
     SWALLOWED,
     ConnectionScope,
@@ -177,6 +179,10 @@ class Handler:
             if refused is None:
                 raise
             raise refused from error
+        except asyncio.CancelledError as error:
+            if not is_stray(error):
+                raise
+            raise StrayCancellation from error
         raise UsageError(f"{name_of(self.function)}: {SWALLOWED}")
 
     def _values(

@@ -48,6 +48,7 @@ from hubbub.errors import (
 )
 from hubbub.hub import joining
 from hubbub.hub.answers import ANSWERS
+from hubbub.hub.cancellation import is_stray
 from hubbub.hub.dependencies import ConnectionScope, SessionInfo
 from hubbub.hub.encodings import frame
 from hubbub.hub.handlers import Handler
@@ -333,7 +334,9 @@ class Session:
             self._refuse(command.id, error, connecting=method == "connect")
         except Disconnect:
             raise
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and not is_stray(error):
+                raise
             _log.exception("session %s: %s failed", self.id, method)
             self._refuse(command.id, InternalError(), connecting=method == "connect")
 
@@ -585,11 +588,21 @@ class Session:
         engine.sessions.dismiss(self, self._address)
         if self._worker is not None and self._worker is not asyncio.current_task():
             # What the client sent before it left counts as said in its channels.
-            engine.loop.call_later(engine.settings.leave_grace, self._worker.cancel)
+            engine.loop.call_later(engine.settings.leave_grace, self._cancel_work)
         else:
             self._leave_all()
         if self._connection is not None:
             engine.begin(self._close(self._connection))
+
+    def _cancel_work(self) -> None:
+        if self._worker is not None:
+            self._worker.cancel()
+            grace = self.engine.settings.leave_grace
+            _log.info(
+                "session %s: a command is cancelled, %g s after its client left; HUBBUB_LEAVE_GRACE gives it longer",
+                self.id,
+                grace,
+            )
 
     def _leave_all(self) -> None:
         for channel in tuple(self.subscriptions):

@@ -20,7 +20,7 @@ from hubbub.hub.client import is_logged
 from hubbub.hub.transport import Framing, Peer, Policy, Transport
 from hubbub.protocol.publication import Payload, size_of
 from hubbub.transports.exchange import EXTENSION
-from hubbub.transports.handshake import TemporaryRefusals
+from hubbub.transports.handshake import AppSend
 
 _SERVER_SEND = "hubbub.server_send"
 _HANG_UP: Message = {"type": "hubbub.hang_up"}
@@ -277,14 +277,14 @@ class ServerDoor:
             return self._app(scope, receive, send)
         # On the fast path, which needs nothing else, without a coroutine that each connection would hold.
         if EXTENSION in scope.get("extensions", ()):
-            return self._app(scope, receive, TemporaryRefusals(scope, send))
+            return self._app(scope, receive, AppSend(scope, send))
         return self._guard(scope, receive, send)
 
     async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault(_SERVER_SEND, send)
         try:
-            await self._app(scope, receive, TemporaryRefusals(scope, send))
-        except Exception as error:
+            await self._app(scope, receive, AppSend(scope, send))
+        except BaseException as error:
             if not is_logged(error):
                 raise
 

@@ -69,7 +69,7 @@ class Exchange:
         except Disconnected:
             failed = False
         except BaseException as error:
-            if not (isinstance(error, Exception) and is_logged(error)):
+            if not is_logged(error):
                 _log.exception("Exception in ASGI application\n")
         self._protocol.on_app_done(failed=failed, accepted=self.accepted)
 

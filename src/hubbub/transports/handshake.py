@@ -1,6 +1,10 @@
-"""How a WebSocket handshake is refused for a while: so that clients come back.
+"""What the app sends on a WebSocket before the hub has taken it, and after the hub has closed it.
 
-Clients that reconnect by themselves take 403 for final, and ASGI answers every close before the accept with 403.
+Before: clients that reconnect by themselves take 403 for final, and ASGI answers every close before the accept with
+403. A refusal for a while becomes a 503, so that they come back.
+
+After: an exception of a block of ``hub.connect`` goes on to the app's exception handlers, which may close the
+WebSocket or return a response. The hub has closed it and logged the exception, and a second error would only hide it.
 """
 
 import random
@@ -8,6 +12,7 @@ from collections.abc import Awaitable
 
 from starlette.types import Message, Scope, Send
 
+_APP_SEND = "hubbub.app_send"
 _TEMPORARY = (1012, 1013)
 """Close codes that tell a client to come back: service restart, try again later."""
 _LONGEST_WAIT = 10
@@ -19,20 +24,29 @@ def retry_after() -> tuple[bytes, bytes]:
     return b"retry-after", b"%d" % random.randint(1, _LONGEST_WAIT)  # noqa: S311
 
 
-class TemporaryRefusals:
-    """The server's ``send`` of one WebSocket; a close with 1012 or 1013 before the accept becomes a 503.
+class AppSend:
+    """The server's ``send`` of one WebSocket, as the app gets it.
 
-    Where the server has no ``websocket.http.response`` extension, it accepts and then closes with that code.
+    A close with 1012 or 1013 before the accept becomes a 503 with Retry-After. Where the server has no
+    ``websocket.http.response`` extension, the WebSocket is accepted and then closed with that code.
     """
 
-    __slots__ = ("_answered", "_scope", "_send")
+    __slots__ = ("_answered", "_denies", "_muted", "_send")
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self._scope = scope
+        self._denies = "websocket.http.response" in scope.get("extensions", {})
         self._send = send
         self._answered = False
+        self._muted = False
+        scope[_APP_SEND] = self
+
+    def mute(self) -> None:
+        """Drops what the app sends from now on."""
+        self._muted = True
 
     def __call__(self, message: Message) -> Awaitable[None]:
+        if self._muted:
+            return _drop()
         if not self._answered:
             self._answered = True
             if message["type"] == "websocket.close" and message.get("code") in _TEMPORARY:
@@ -40,7 +54,7 @@ class TemporaryRefusals:
         return self._send(message)
 
     async def _refuse(self, close: Message) -> None:
-        if "websocket.http.response" in self._scope.get("extensions", {}):
+        if self._denies:
             body = (close.get("reason") or "").encode(errors="replace")
             headers = [
                 (b"content-type", b"text/plain; charset=utf-8"),
@@ -52,3 +66,12 @@ class TemporaryRefusals:
         else:
             await self._send({"type": "websocket.accept"})
             await self._send(close)
+
+
+async def _drop() -> None:
+    """Takes a message, and does nothing with it."""
+
+
+def app_send_of(scope: Scope) -> AppSend | None:
+    """The ``AppSend`` of a WebSocket; None where the app runs without the hub's outermost layer."""
+    return scope.get(_APP_SEND)
