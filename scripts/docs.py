@@ -510,7 +510,8 @@ Every error that your code may raise or catch: `from hubbub.errors import Unauth
 
 The fast path, for a uvicorn that you start yourself:
 `uvicorn main:app --ws hubbub.wire:Protocol --http hubbub.wire:HttpProtocol --loop uvloop`. `hubbub run` sets all
-three. `Protocol` speaks WebSocket; `HttpProtocol` is uvicorn's own with a time limit on a request's head.
+three. `Protocol` speaks WebSocket; `HttpProtocol` is uvicorn's own with bounds on a request's head and on what waits
+behind a response.
 
 Settings have a page of their own, [settings](settings.md), and so have the kinds of `Disconnect`,
 [close codes](close-codes.md).

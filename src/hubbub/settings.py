@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     """Live clients from one address. 0: no limit, since a proxy is one address for all behind it."""
     handshake_timeout: float = Field(default=10.0, gt=0)
     """Seconds for a peer to send its whole handshake (`hubbub run` and `hubbub serve`) and to take the answer."""
+    max_request_headers: int = Field(default=128, ge=1)
+    """Header fields of one request. More: 431 (`hubbub run` and `hubbub serve`), or refused before accept."""
+    max_request_head_size: int = Field(default=64 * 1024, ge=1024)
+    """Bytes in the head of one request (`hubbub run` and `hubbub serve`). Larger: 431."""
     ping_interval: float = Field(default=15.0, gt=0)
     """Seconds between two pings of an idle client."""
     ping_timeout: float = Field(default=8.0, gt=0)

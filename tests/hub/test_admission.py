@@ -3,8 +3,8 @@
 import pytest
 
 from hubbub import Settings
-from hubbub.errors import OriginRefused, TooManyConnections
-from hubbub.hub.admission import Admission, ensure_not_cross_site, ensure_origin_allowed
+from hubbub.errors import OriginRefused, TooManyConnections, TooManyHeaders
+from hubbub.hub.admission import Admission, ensure_few_headers, ensure_not_cross_site, ensure_origin_allowed
 
 APP = "https://app.example"
 
@@ -182,3 +182,10 @@ def test_a_page_of_another_site_that_asks_without_an_origin_is_refused(site: str
 )
 def test_others_pass_and_who_has_an_origin_is_judged_by_that(origins: list[str], site: str | None) -> None:
     ensure_not_cross_site(origins, site)
+
+
+def test_a_request_with_more_header_fields_than_allowed_is_refused_for_good() -> None:
+    ensure_few_headers(3, 3)
+    with pytest.raises(TooManyHeaders, match="4 header fields; HUBBUB_MAX_REQUEST_HEADERS allows 3") as caught:
+        ensure_few_headers(4, 3)
+    assert not caught.value.reconnect

@@ -165,6 +165,7 @@ def test_events_may_be_asked_for_with_get(clock: Clock) -> None:
         (HTTP_STREAM, {"body": b"x" * 101}, 413),
         (HTTP_STREAM, {"body": [b"x" * 60, b"x" * 60]}, 413),
         (SSE, {"headers": FOREIGN, "body": CONNECT}, 403),
+        (SSE, {"headers": [("a", "")] * 200, "body": CONNECT}, 403),
         (SSE, {"headers": [("origin", "https://app.example")] * 2, "body": CONNECT}, 403),
         (SSE, {"method": "DELETE"}, 405),
     ],

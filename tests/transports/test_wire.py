@@ -397,14 +397,14 @@ def test_a_head_that_never_ends_is_answered_408(serve: Serve, monkeypatch: pytes
     from hubbub.transports import http
 
     monkeypatch.setenv("HUBBUB_HANDSHAKE_TIMEOUT", "0.2")
-    http._timeout.cache_clear()
+    http._settings.cache_clear()
     try:
         with serve(FastAPI(), "wire").dial() as peer:
             peer.sendall(b"GET / HTTP/1.1\r\nHost:")
             assert b"408" in peer.recv(4096)
             assert peer.recv(4096) == b""
     finally:
-        http._timeout.cache_clear()
+        http._settings.cache_clear()
 
 
 def test_headers_that_would_break_out_of_their_line_are_refused(serve: Serve, wire: str) -> None:

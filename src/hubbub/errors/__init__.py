@@ -30,6 +30,7 @@ HubbubError
     ├── Restarting             1012
     ├── Refused                before the accept: HTTP 403, or 503
     │   ├── OriginRefused      1008
+    │   ├── TooManyHeaders     1008
     │   └── TooManyConnections 1013
     └── SessionEnd             with the texts of the Centrifuge protocol
         ├── ConnectionClosed   3000
@@ -92,6 +93,7 @@ from hubbub.errors.connections import (
     Restarting,
     Slow,
     TooManyConnections,
+    TooManyHeaders,
     Unresponsive,
     WrongMessageType,
 )
@@ -170,6 +172,7 @@ __all__ = [
     "TokenExpired",
     "TooManyConnections",
     "TooManyErrors",
+    "TooManyHeaders",
     "TooManyRequests",
     "Unauthorized",
     "UnknownChannel",

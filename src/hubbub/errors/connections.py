@@ -101,6 +101,14 @@ class OriginRefused(Refused):
     advice = "Add the page's origin to HUBBUB_ALLOWED_ORIGINS."
 
 
+class TooManyHeaders(Refused):
+    """The request has more header fields than a client needs; the server would keep them as long as the connection."""
+
+    code = 1008
+    reconnect = False
+    advice = "Send fewer header fields, or raise HUBBUB_MAX_REQUEST_HEADERS."
+
+
 class TooManyConnections(Refused):
     """The hub holds as many connections as it may, in total or from one address."""
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from hubbub.errors import OriginRefused, TooManyConnections
+from hubbub.errors import OriginRefused, TooManyConnections, TooManyHeaders
 
 _DEFAULT_PORTS = {"http": ":80", "ws": ":80", "https": ":443", "wss": ":443"}
 
@@ -47,6 +47,14 @@ def ensure_not_cross_site(origins: Sequence[str], fetch_site: str | None) -> Non
     """
     if not origins and fetch_site in ("cross-site", "same-site"):
         raise OriginRefused("a page of another site asks, without an Origin")
+
+
+def ensure_few_headers(count: int, limit: int) -> None:
+    """Raises:
+    TooManyHeaders: there are more than ``limit``.
+    """
+    if count > limit:
+        raise TooManyHeaders(f"{count} header fields; HUBBUB_MAX_REQUEST_HEADERS allows {limit}")
 
 
 class Admission:

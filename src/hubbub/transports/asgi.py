@@ -21,6 +21,7 @@ from hubbub.hub.transport import Framing, Peer, Policy, Transport
 from hubbub.protocol.publication import Payload, size_of
 from hubbub.transports.exchange import EXTENSION
 from hubbub.transports.handshake import AppSend
+from hubbub.transports.sockets import send_at_once
 
 _SERVER_SEND = "hubbub.server_send"
 _HANG_UP: Message = {"type": "hubbub.hang_up"}
@@ -87,6 +88,7 @@ class AsgiTransport(Transport):
             self._protocol.ping_interval = policy.ping_interval
             self._protocol.ping_timeout = policy.ping_timeout
             self._protocol.close_timeout = policy.close_timeout
+            send_at_once(self._protocol.transport)
 
     def attach(self, peer: Peer, policy: Policy) -> None:
         self._peer = peer
@@ -289,11 +291,17 @@ class ServerDoor:
                 raise
 
 
+def server_transport(scope: Scope) -> Any:
+    """The event loop's transport behind a request, on uvicorn; elsewhere None."""
+    cycle = getattr(scope.get(_SERVER_SEND), "__self__", None)
+    transport = getattr(cycle, "transport", None)
+    return transport if callable(getattr(transport, "abort", None)) else None
+
+
 def dropping(scope: Scope) -> Callable[[], None]:
     """What ends the connection behind a request at once, on uvicorn; elsewhere it does nothing."""
-    cycle = getattr(scope.get(_SERVER_SEND), "__self__", None)
-    abort = getattr(getattr(cycle, "transport", None), "abort", None)
-    return abort if callable(abort) else lambda: None
+    transport = server_transport(scope)
+    return transport.abort if transport is not None else lambda: None
 
 
 def _uvicorn_protocol(scope: Scope) -> Any:

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from hubbub.errors import Refused, Restarting
-from hubbub.hub.admission import ensure_not_cross_site, ensure_origin_allowed
+from hubbub.hub.admission import ensure_few_headers, ensure_not_cross_site, ensure_origin_allowed
 from hubbub.hub.dependencies import ConnectionScope
 from hubbub.hub.engine import Engine
 from hubbub.hub.link import Link
@@ -31,12 +31,13 @@ def admit(engine: Engine, scope: Scope) -> str:
     """Counts a connection in, and gives its address; ``engine.admission.leave`` counts it out.
 
     Raises:
-        Refused: its page's origin is not allowed, or there are too many connections.
+        Refused: its page's origin is not allowed, or there are too many connections or header fields.
         Restarting: the hub stops.
     """
     address = address_of(scope)
     headers = Headers(scope=scope)
     try:
+        ensure_few_headers(len(scope["headers"]), engine.settings.max_request_headers)
         ensure_not_cross_site(headers.getlist("origin"), headers.get("sec-fetch-site"))
         ensure_origin_allowed(headers.getlist("origin"), headers.get("host"), engine.settings.allowed_origins)
         if engine.stopping:

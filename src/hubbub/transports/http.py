@@ -1,19 +1,34 @@
-"""uvicorn's HTTP protocol with bounds on a request's head: how long a peer may take to send it, and its size.
+"""uvicorn's HTTP protocol with bounds on what a peer may keep here before it is anybody's client.
 
-uvicorn waits for ever for the end of a head that has begun, or never begins: a connection that costs a file
-descriptor and that no limit of the hub sees, since it is no client yet.
+Theory of operation. uvicorn's own waits for ever for the end of a head, takes any number of header fields, and parses
+all that it reads at once, also the requests that wait behind a response. Here what was read is parsed in small pieces,
+and between two of them it is asked whether to go on:
+
+    no answer is due             parse: this is the head of a request, or the line before it is idle
+    its own body is coming       parse: the app waits for it
+    a response runs, all else    keep the bytes as they are; beyond a bound, stop reading
+
+A head has ``handshake_timeout`` seconds, ``max_request_head_size`` bytes and ``max_request_headers`` fields. A fault
+in what follows a running response ends the connection behind that response, as nothing can be said in its middle.
+
+A request that offers an upgrade to another protocol than WebSocket is served as if it did not (RFC 9110 §7.8). The
+parser leaves out its body then, so the head is parsed again without the offer.
 """
 
 import asyncio
 import functools
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hubbub.settings import Settings
+from hubbub.transports.sockets import send_at_once
 
-_LARGEST_HEAD = 64 * 1024
-"""Bytes of a request's head that are read before its end must have come."""
+_PIECE = 1024
+"""Bytes that are parsed at once: at most so many can become requests behind a response."""
+_KEPT = 16 * 1024
+"""Bytes behind a running response with which reading stops. One read more may be there: 256 KiB at most."""
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -21,36 +36,175 @@ class HttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._settings = _settings()
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_begun = False
+        self._body_due = False
         self._head_size = 0
+        """Bytes since the last that were body: of a head, of trailers, of what is around the chunks."""
+        self._declined = False
+        self._kept = b""
+        self._held = False
+        self._deaf = False
+
+    # asyncio and uvicorn call these
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        send_at_once(transport)
         self._await_head()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._await_head()
-
-    def on_headers_complete(self) -> None:
-        self._stop_awaiting()
-        super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_awaiting()
+        self._kept = b""
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._head_timer is not None:
-            self._head_size += len(data)
-            if self._head_size > _LARGEST_HEAD:
+        if self._must_wait:
+            self._keep(data)
+        else:
+            self._parse(data)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._must_wait or self.transport.is_closing():
+            return
+        if self._head_begun:
+            self._await_head()
+        kept, self._kept = self._kept, b""
+        if self._held:
+            self._held = False
+            if not self.flow.read_paused:
+                self.transport.resume_reading()
+        if kept:
+            self._parse(kept)
+
+    def handle_websocket_upgrade(self) -> None:
+        if self._answering:
+            self._give_up(b"400 Bad Request")
+        else:
+            super().handle_websocket_upgrade()
+
+    def send_400_response(self, msg: str) -> None:
+        if self._answering:
+            self._give_up(b"400 Bad Request")
+        elif not self.transport.is_closing():  # else it has been answered
+            super().send_400_response(msg)
+
+    # The parser calls these
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_begun = True
+        self._head_size = 0
+        if not self._answering:
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._stop_awaiting()
+        self._head_begun = False
+        if len(self.headers) > self._settings.max_request_headers:
+            self._give_up(b"431 Request Header Fields Too Large")
+            raise _TooManyFields
+        self._declined = self.parser.should_upgrade() and self._get_upgrade() not in (None, b"websocket")
+        if self._declined:
+            return
+        before = self.cycle
+        super().on_headers_complete()
+        self._body_due = self.cycle is not before
+
+    def on_body(self, body: bytes) -> None:
+        self._head_size = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._declined:
+            self._body_due = False
+            super().on_message_complete()
+
+    # What is read, and what is kept
+
+    @property
+    def _answering(self) -> bool:
+        """Whether a response is due or runs."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    @property
+    def _must_wait(self) -> bool:
+        return self._deaf or (self._answering and (bool(self.pipeline) or not self._body_due))
+
+    def _keep(self, data: bytes | memoryview) -> None:
+        if not self._deaf:
+            self._kept += data
+        if self._deaf or len(self._kept) > _KEPT:
+            # Not by way of uvicorn's flow control: there, each call of the app's ``receive`` reads on.
+            self._held = True
+            self.transport.pause_reading()
+
+    def _parse(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest and not self.transport.is_closing():
+            if self._must_wait:
+                self._keep(rest)
+                return
+            piece, rest = rest[:_PIECE], rest[_PIECE:]
+            taken = self._parse_piece(piece)
+            if taken is None:
+                return
+            if self._declined:
+                self._declined = False
+                rest = memoryview(b"".join((self._head_again(), piece[taken:], rest)))
+                self.parser = _parser(self)
+                continue
+            self._head_size += len(piece)
+            if self._head_size > self._settings.max_request_head_size or (
+                self.headers and len(self.headers) > self._settings.max_request_headers
+            ):
                 self._give_up(b"431 Request Header Fields Too Large")
+                return
+
+    def _parse_piece(self, piece: memoryview) -> int | None:
+        """The bytes that were taken; None where nothing is to be parsed any more."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._declined:
+                return int(upgrade.args[0])
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+                return None
+            self._unsupported_upgrade_warning()
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("Invalid HTTP request received.")
+            return None
+        return len(piece)
+
+    def _head_again(self) -> bytes:
+        """The head of the request that was read last, without the upgrade that it offers."""
+        version = self.parser.get_http_version().encode()
+        fields = [(name, b": ", value, b"\r\n") for name, value in self.headers if name != b"upgrade"]
+        line = (self.parser.get_method(), b" ", self.url, b" HTTP/", version, b"\r\n")
+        return b"".join((*line, *(part for field in fields for part in field), b"\r\n"))
+
+    def _get_upgrade(self) -> bytes | None:
+        """What is offered, with WebSocket first; both fields are lists, and may come more than once (RFC 9110 §5.3)."""
+        if b"upgrade" not in self._tokens(b"connection"):
+            return None
+        offered = self._tokens(b"upgrade")
+        return b"websocket" if b"websocket" in offered else next(iter(offered), None)
+
+    def _tokens(self, wanted: bytes) -> list[bytes]:
+        values = [value for name, value in self.headers if name == wanted]
+        return [token.strip().lower() for value in values for token in value.split(b",")]
+
+    # Ends
 
     def _await_head(self) -> None:
         if self._head_timer is None:
-            self._head_size = 0
-            self._head_timer = self.loop.call_later(_timeout(), self._give_up, b"408 Request Timeout")
+            timeout = self._settings.handshake_timeout
+            self._head_timer = self.loop.call_later(timeout, self._give_up, b"408 Request Timeout")
 
     def _stop_awaiting(self) -> None:
         if self._head_timer is not None:
@@ -58,11 +212,31 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _give_up(self, status: bytes) -> None:
+        """Ends the connection: with ``status``, or behind the response that runs."""
         self._stop_awaiting()
-        self.transport.write(b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % status)
-        self.transport.close()
+        self._deaf = True
+        self._kept = b""
+        if not self._answering:
+            self.transport.write(b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % status)
+            self.transport.close()
+        elif self._body_due:
+            self.transport.close()  # the app gets no more of the body that it waits for
+        else:
+            self.cycle.keep_alive = False
+
+
+class _TooManyFields(Exception):
+    """Stops the parser."""
+
+
+def _parser(protocol: HttpProtocol) -> Any:
+    """As uvicorn makes it."""
+    parser = httptools.HttpRequestParser(protocol)
+    if hasattr(parser, "set_dangerous_leniencies"):
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 @functools.cache
-def _timeout() -> float:
-    return Settings.load().handshake_timeout
+def _settings() -> Settings:
+    return Settings.load()

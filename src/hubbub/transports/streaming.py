@@ -14,9 +14,10 @@ from hubbub.hub.admission import ensure_not_cross_site, ensure_origin_allowed
 from hubbub.hub.engine import Engine
 from hubbub.hub.link import Link
 from hubbub.protocol.codecs import JSON, PROTOBUF, UNIDIRECTIONAL, Codec
-from hubbub.transports.asgi import dropping
+from hubbub.transports.asgi import dropping, server_transport
 from hubbub.transports.entrance import Running, admit, open_session, query_of
 from hubbub.transports.handshake import retry_after
+from hubbub.transports.sockets import send_at_once
 from hubbub.transports.stream import Delimited, EventStream, Lines, StreamTransport
 
 _NO_CACHE = {
@@ -83,6 +84,9 @@ class StreamDoor:
         form = self._form
         if form is HTTP_STREAM and request.headers.get("content-type", "").startswith(_BINARY):
             form = HTTP_STREAM_PROTOBUF
+        connection = server_transport(scope)
+        if connection is not None:
+            send_at_once(connection)
         transport = StreamTransport(form.framing, form.link.codec, dropping(scope))
         session = open_session(engine, form.link, transport, engine.session_policy, address, scope)
         headers = {**form.headers, **cors(engine, scope)}

@@ -57,6 +57,7 @@ from hubbub.protocol.publication import Payload, size_of
 from hubbub.transports.exchange import EXTENSION, Exchange, websocket_scope
 from hubbub.transports.frames import FRAMINGS, PLAIN
 from hubbub.transports.handshake import retry_after
+from hubbub.transports.sockets import send_at_once
 
 _CLOSE_TIMEOUT = 1.0
 """Seconds for the peer's close frame where no hub has attached; a hub brings its own."""
@@ -150,6 +151,7 @@ class Protocol(asyncio.Protocol, Transport):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
+        send_at_once(transport)
         # Plain transports pause above the limit, those of TLS at it: with 0 they would pause when nothing waits.
         self._transport.set_write_buffer_limits(high=1 if is_ssl(self._transport) else 0)
         self._server_state.connections.add(self)  # type: ignore[arg-type]
