@@ -64,6 +64,10 @@ class Clock:
     def timers(self) -> int:
         return self._loop.timers()
 
+    def block(self, seconds: float) -> None:
+        """Lets time pass in which the loop does nothing, as code does that blocks it."""
+        self._loop.selector.now += seconds
+
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         """Runs to the end; what a task or a callback raised unseen is raised here."""
         result = self._loop.run_until_complete(coroutine)

@@ -91,6 +91,29 @@ def test_a_wrong_value_of_an_argument_is_named_as_it_was_given(name: str, value:
     assert str(caught.value).startswith(f"wrong settings: {name}: ")
 
 
+@pytest.mark.parametrize(
+    ("given", "both"),
+    [
+        ({"max_message_size": 3 * 1024 * 1024}, ("max_message_size (3145728)", "byte_rate × rate_burst (2097152)")),
+        ({"byte_rate": 10_000, "rate_burst": 3}, ("max_message_size (65536)", "byte_rate × rate_burst (30000)")),
+        ({"max_inbox_bytes": 1000}, ("max_message_size (65536)", "max_inbox_bytes (1000)")),
+        ({"max_queued_bytes": 10**9}, ("max_queued_bytes (1000000000)", "max_queued_bytes_total (268435456)")),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused_and_both_are_named(
+    given: dict[str, Any], both: tuple[str, str]
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        Hub(**given)
+    assert str(caught.value).startswith("settings contradict each other: ")
+    for one in both:
+        assert one in str(caught.value)
+
+
+def test_no_rate_contradicts_nothing() -> None:
+    Hub(byte_rate=0, max_message_size=4 * 1024 * 1024)
+
+
 def test_all_wrong_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUBBUB_MESSAGE_RATE", "fast")
     with pytest.raises(UsageError, match=r"ping_interval: .*; HUBBUB_MESSAGE_RATE: |HUBBUB_MESSAGE_RATE: .*; ping_int"):

@@ -1,6 +1,7 @@
 """Every limit and time-out of a hub, in one frozen tree: from arguments, or from the environment."""
 
 import logging
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -29,15 +30,21 @@ class Settings(BaseSettings):
     max_message_size: int = Field(default=64 * 1024, ge=1)
     """Bytes in one message from a peer, after decompression. Larger: close 1009."""
     message_rate: float = Field(default=100.0, ge=0)
-    """Messages a second from one client, control frames included. 0: no limit. More: close 1008."""
+    """Messages a second from one client, control frames included. 0: no limit. More: close 1008, or 3013 for a session,
+    which may send at least four for each channel that it may be in at once, so that it can come back to them."""
     byte_rate: float = Field(default=1024 * 1024, ge=0)
-    """Bytes a second from one client. 0: no limit. More: close 1008."""
+    """Bytes a second from one client. 0: no limit. More: close 1008, or 3013 for a session."""
+    work_rate: float = Field(default=20_000.0, ge=0)
+    """Units of work a second that the commands of one session may make: a unit for each publication or member in an
+    answer, for each KiB of it, for 32 members that are counted, and for each receiver that is told of a join or leave.
+    0: no limit. More: error 111 to what may make more, until time has paid for it."""
     rate_burst: float = Field(default=2.0, ge=1)
-    """Seconds' worth of both rates that a client may use at once."""
+    """Seconds' worth of each rate that a client may use at once."""
     max_inbox_messages: int = Field(default=1024, ge=1)
-    """Messages of one client that wait for its handler. More: close 1008."""
+    """Messages of one client that wait for its handler. More: close 1008. For a session, commands that wait for their
+    turn, and at least four for each channel that it may be in. More: 3013."""
     max_inbox_bytes: int = Field(default=4 * 1024 * 1024, ge=1)
-    """Bytes of one client that wait for its handler. More: close 1008."""
+    """Bytes of one client that wait for its handler. More: close 1008, or 3013 for a session."""
     max_queued_bytes: int = Field(default=1024 * 1024, ge=1)
     """Bytes that wait for one slow receiver. More: it is disconnected (3008)."""
     max_queued_bytes_total: int = Field(default=256 * 1024 * 1024, ge=1)
@@ -124,14 +131,38 @@ class Settings(BaseSettings):
         """Settings from ``given`` and the environment.
 
         Raises:
-            UsageError: a name is unknown or a value is wrong; the message lists each with its remedy.
+            UsageError: a name is unknown, a value is wrong, or two settings contradict each other; the message lists
+                each with its remedy.
         """
         _warn_of_unknown_variables(os.environ)
         try:
-            return cls(**given)
+            settings = cls(**given)
         except ValidationError as error:
             lines = [f"{_name(fault['loc'], given)}: {_say(fault)}" for fault in error.errors()]
             raise UsageError("wrong settings: " + "; ".join(lines)) from None
+        _ensure_no_contradiction(settings)
+        return settings
+
+
+def _ensure_no_contradiction(settings: Settings) -> None:
+    """Refuses settings of which one allows what another one takes for too much."""
+    burst = settings.byte_rate * settings.rate_burst
+    allowed = "one message that is allowed would disconnect its client"
+    lines = [
+        f"{one} ({value}) is more than {other} ({most:.12g}): {why}. Lower {one}, or raise {other}"
+        for one, value, other, most, why in (
+            ("max_message_size", settings.max_message_size, "byte_rate × rate_burst", burst or math.inf, allowed),
+            ("max_message_size", settings.max_message_size, "max_inbox_bytes", settings.max_inbox_bytes, allowed),
+            (
+                "max_queued_bytes", settings.max_queued_bytes,
+                "max_queued_bytes_total", settings.max_queued_bytes_total,
+                "no client may have that much waiting",
+            ),
+        )
+        if value > most
+    ]  # fmt: skip
+    if lines:
+        raise UsageError("settings contradict each other: " + "; ".join(lines))
 
 
 def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:

@@ -21,6 +21,9 @@ from hubbub.hub.transport import Peer, Policy
 
 AnyClient = Client[Any]
 NO_RATES: dict[str, Any] = {"message_rate": 0, "byte_rate": 0}
+SMALL_INBOX: dict[str, Any] = {
+    "max_inbox_messages": 2, "max_inbox_bytes": 100, "max_message_size": 100
+}  # fmt: skip
 
 
 class GoneTransport(FakeTransport):
@@ -278,7 +281,7 @@ def test_messages_that_the_body_has_not_got_to_still_count(clock: Clock) -> None
 @pytest.mark.parametrize(("mode", "message"), [("text", "x" * 30), ("text", "ü" * 15), ("bytes", b"x" * 30)])
 def test_more_bytes_than_the_inbox_holds_close_with_1008(clock: Clock, mode: Mode, message: str | bytes) -> None:
     async def scenario() -> None:
-        stage, transport = await Stage.open(max_inbox_bytes=90), FakeTransport()
+        stage, transport = await Stage.open(max_inbox_bytes=90, max_message_size=90), FakeTransport()
 
         async def body(client: AnyClient) -> None:
             await asyncio.sleep(1)
@@ -297,7 +300,7 @@ def test_more_bytes_than_the_inbox_holds_close_with_1008(clock: Clock, mode: Mod
 
 def test_bytes_that_the_body_has_not_got_to_still_count(clock: Clock) -> None:
     async def scenario() -> None:
-        stage, transport = await Stage.open(max_inbox_bytes=100), FakeTransport()
+        stage, transport = await Stage.open(max_inbox_bytes=100, max_message_size=100), FakeTransport()
 
         async def body(client: AnyClient) -> None:
             assert await anext(client) == "x" * 40
@@ -318,7 +321,7 @@ def test_bytes_that_the_body_has_not_got_to_still_count(clock: Clock) -> None:
 
 def test_a_body_that_keeps_up_may_be_sent_any_amount(clock: Clock) -> None:
     async def scenario() -> None:
-        stage = await Stage.open(max_inbox_messages=2, max_inbox_bytes=100, **NO_RATES)
+        stage = await Stage.open(**SMALL_INBOX, **NO_RATES)
         transport = FakeTransport()
         heard: list[str] = []
 
@@ -342,7 +345,7 @@ def test_a_body_that_keeps_up_may_be_sent_any_amount(clock: Clock) -> None:
 @pytest.mark.parametrize("reads", [True, False])
 def test_pings_never_fill_the_inbox(clock: Clock, *, reads: bool) -> None:
     async def scenario() -> None:
-        stage, transport = await Stage.open(max_inbox_bytes=1000, **NO_RATES), FakeTransport()
+        stage, transport = await Stage.open(max_inbox_bytes=1000, max_message_size=1000, **NO_RATES), FakeTransport()
 
         async def body(client: AnyClient) -> None:
             await (listen_forever(client) if reads else asyncio.Event().wait())
@@ -395,13 +398,35 @@ def test_control_frames_count_as_messages_for_the_rate(clock: Clock) -> None:
 
 def test_more_bytes_a_second_than_the_rate_close_with_1008(clock: Clock) -> None:
     async def scenario() -> None:
-        stage, transport = await Stage.open(message_rate=0, byte_rate=100, rate_burst=1), FakeTransport()
+        stage, transport = (
+            await Stage.open(message_rate=0, byte_rate=100, rate_burst=1, max_message_size=100),
+            FakeTransport(),
+        )
         handler = stage.come(listen_forever, transport)
         await ticks()
         transport.says("x" * 100)
         assert transport.closed == []
         transport.says("x")
         assert transport.closed == [(1008, "more than 100 bytes a second")]
+        await handler
+
+    clock.run(scenario())
+
+
+def test_what_came_while_the_loop_was_blocked_is_no_flood(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage, transport = await Stage.open(message_rate=100, rate_burst=2), FakeTransport()
+        handler = stage.come(listen_forever, transport)
+        await ticks(2)
+        for _ in range(100):  # a voice: 50 messages a second
+            transport.says("x")
+            await asyncio.sleep(0.02)
+        clock.block(6)
+        transport.says(*("x" for _ in range(300)))
+        await asyncio.sleep(0.02)
+        assert not transport.closed
+        transport.says(*("x" for _ in range(1000)))
+        assert transport.closed == [(1008, "more than 100 messages a second")], "the allowance has an end"
         await handler
 
     clock.run(scenario())
@@ -1365,9 +1390,11 @@ def test_who_goes_while_it_joins_is_not_left_in_the_channel(clock: Clock) -> Non
 def test_an_idle_client_has_neither_task_nor_timer_of_its_own(clock: Clock) -> None:
     async def scenario() -> None:
         stage = await Stage.open()
+        transports = [FakeTransport() for _ in range(51)]
+        handlers = [stage.come(listen_forever, transports[0])]
+        await ticks(2)
         idle_tasks, idle_timers = len(asyncio.all_tasks()), clock.timers()
-        transports = [FakeTransport() for _ in range(50)]
-        handlers = [stage.come(listen_forever, transport) for transport in transports]
+        handlers += [stage.come(listen_forever, transport) for transport in transports[1:]]
         await ticks(2)
         assert len(asyncio.all_tasks()) == idle_tasks + 50, "the handlers, which are the server's tasks"
         assert clock.timers() == idle_timers

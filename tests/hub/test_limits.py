@@ -5,11 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbub.errors import RateExceeded
-from hubbub.hub.limits import RateLimit
+from hubbub.hub.limits import RateLimit, Rates
 
 
-def limit(message_rate: float = 0, byte_rate: float = 0, burst: float = 2.0) -> RateLimit:
-    return RateLimit(message_rate, byte_rate, burst, now=100.0)
+def limit(
+    message_rate: float = 0, byte_rate: float = 0, burst: float = 2.0, *, stalled: float = 0, **more: float
+) -> RateLimit:
+    rates = Rates(lambda now: stalled, messages=message_rate, bytes=byte_rate, burst=burst, **more)
+    return RateLimit(rates, now=100.0)
 
 
 def test_a_burst_may_use_so_many_seconds_worth_at_once_and_not_one_message_more() -> None:
@@ -63,6 +66,42 @@ def test_a_rate_below_one_a_second_admits_the_first_message() -> None:
     assert bucket.spend(1, 0, 110.0) is None, "and one every ten seconds"
     bucket = limit(message_rate=0.1, burst=2.0)
     assert bucket.spend(2, 0, 1000.0) is not None, "but not two at once, however long the silence was"
+
+
+def test_a_burst_of_messages_is_as_large_as_it_has_to_be_at_least() -> None:
+    bucket = limit(message_rate=10, burst=2.0, least=50)
+    assert bucket.spend(50, 0, 100.0) is None
+    assert bucket.spend(10, 0, 101.0) is None, "the rate stays what it is"
+    assert bucket.spend(1, 0, 101.0) is not None
+    assert limit(message_rate=100, burst=2.0, least=50).spend(200, 0, 100.0) is None
+
+
+def test_what_came_while_nobody_was_read_is_not_charged() -> None:
+    bucket = limit(message_rate=10, byte_rate=100, burst=2.0, stalled=6.0)
+    assert bucket.spend(1, 1, 100.0) is None
+    assert bucket.spend(80, 800, 106.5) is None, "6.5 seconds of both rates and the burst"
+    assert bucket.spend(1, 0, 106.5) is not None
+    bucket = limit(byte_rate=100, burst=2.0, stalled=6.0)
+    assert bucket.spend(0, 801, 200.0) is not None, "and no more, however long it was silent"
+
+
+def test_work_is_owed_until_time_has_paid_for_it() -> None:
+    bucket = limit(work=10, burst=2.0)
+    assert bucket.has_work_left(100.0)
+    bucket.charge(19, 100.0)
+    assert bucket.has_work_left(100.0)
+    bucket.charge(21, 100.0)
+    assert not bucket.has_work_left(100.0)
+    assert not bucket.has_work_left(102.0)
+    assert bucket.has_work_left(102.1)
+    bucket.charge(0, 200.0)
+    bucket.charge(19, 200.0)
+    assert bucket.has_work_left(200.0), "silence saves nothing up beyond the burst"
+    bucket.charge(1, 200.0)
+    assert not bucket.has_work_left(200.0)
+    unlimited = limit(message_rate=1)
+    unlimited.charge(10**9, 100.0)
+    assert unlimited.has_work_left(100.0)
 
 
 @pytest.mark.parametrize("rate", [0.5, 1, 7, 100, 5000])

@@ -573,7 +573,7 @@ def test_who_only_listens_and_whose_transport_pings_need_not_answer(clock: Clock
 
 def test_more_messages_than_the_rate_end_the_session(clock: Clock) -> None:
     async def scenario() -> None:
-        stage = await SessionStage.open(message_rate=5, rate_burst=2)
+        stage = await SessionStage.open(message_rate=5, rate_burst=2, max_channels_per_session=1)
         guest = await stage.enter()
         for _ in range(9):
             assert (await guest.ask(rpc={"method": "x"}))["error"]["code"] == 108
@@ -587,7 +587,7 @@ def test_more_messages_than_the_rate_end_the_session(clock: Clock) -> None:
 
 def test_more_bytes_than_the_rate_end_the_session(clock: Clock) -> None:
     async def scenario() -> None:
-        stage = await SessionStage.open(byte_rate=1000, rate_burst=2)
+        stage = await SessionStage.open(byte_rate=1000, rate_burst=2, max_message_size=2000)
         guest = await stage.enter()
         guest.begin(rpc={"method": "x", "data": "x" * 1800})
         assert guest.closed is None
@@ -599,7 +599,7 @@ def test_more_bytes_than_the_rate_end_the_session(clock: Clock) -> None:
 
 def test_more_commands_than_may_wait_end_the_session(clock: Clock) -> None:
     async def scenario() -> None:
-        stage = await SessionStage.open(max_inbox_messages=10)
+        stage = await SessionStage.open(max_inbox_messages=10, max_channels_per_session=1)
 
         async def slow() -> None:
             await asyncio.sleep(60)
@@ -619,7 +619,7 @@ def test_more_commands_than_may_wait_end_the_session(clock: Clock) -> None:
 
 def test_more_bytes_than_may_wait_end_the_session_and_what_is_worked_off_waits_no_more(clock: Clock) -> None:
     async def scenario() -> None:
-        stage = await SessionStage.open(max_inbox_bytes=1000)
+        stage = await SessionStage.open(max_inbox_bytes=1000, max_message_size=1000)
 
         async def slow() -> None:
             await asyncio.sleep(1)
@@ -1477,7 +1477,7 @@ def test_who_publishes_and_leaves_is_still_a_subscriber_when_that_is_worked_off(
 
 def test_each_command_of_a_message_counts_for_the_rate(clock: Clock) -> None:
     async def scenario() -> None:
-        stage = await SessionStage.open(message_rate=10, rate_burst=2)
+        stage = await SessionStage.open(message_rate=10, rate_burst=2, max_channels_per_session=1)
         stage.method("echo", lambda data: data)
         guest = await stage.enter()
         guest.say(*(guest.command(rpc={"method": "echo", "data": 1}) for _ in range(30)))

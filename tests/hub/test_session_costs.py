@@ -2,13 +2,16 @@
 
 import asyncio
 import tracemalloc
+from typing import Any
 
+import pytest
 from centrifuge.protocol import client_pb2
 from google.protobuf.internal.encoder import _VarintBytes  # type: ignore[attr-defined]
 from tests.clock import Clock, ticks
-from tests.hub.sessions import BINARY, ONE_WAY, WEBSOCKET, SessionStage
+from tests.hub.maps.stage import PERSISTENT, SMALL_PAGES, MapStage
+from tests.hub.sessions import BINARY, ONE_WAY, TODAY, WEBSOCKET, Guest, Json, SessionStage
 
-from hubbub import Forbidden
+from hubbub import Forbidden, Identity, Settings
 
 # What came, before its turn
 
@@ -132,5 +135,177 @@ def test_refused_sessions_may_not_send_more_than_the_rate(clock: Clock) -> None:
         assert guest.closed is None
         guest.transport.says("x")
         assert guest.closed == (3013, "too many requests")
+
+    clock.run(scenario())
+
+
+# Rates
+
+
+def test_what_came_while_the_loop_was_blocked_is_no_flood(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(message_rate=50, byte_rate=40_000, rate_burst=2)
+        stage.method("hear", lambda data: None)
+        guest = await stage.enter()
+        said = [guest.command(rpc={"method": "hear", "data": "x" * 600}) for _ in range(350)]
+        for number in range(50):
+            guest.say(said[number])
+            await asyncio.sleep(0.02)
+        clock.block(6)
+        for number in range(50, 350):
+            guest.say(said[number])
+        await asyncio.sleep(0.02)
+        assert guest.closed is None
+        guest.transport.says("x" * 70_000, "x" * 60_000, "x" * 60_000, "x" * 60_000)
+        assert guest.closed == (3013, "too many requests"), "the allowance has an end"
+
+    clock.run(scenario())
+
+
+@pytest.mark.parametrize("channels", [128, 600])
+def test_a_client_may_come_back_to_all_its_channels_and_ask_for_presence_and_history_of_each(
+    clock: Clock, channels: int
+) -> None:
+    async def scenario() -> None:
+        rates = {name: Settings.model_fields[name].default for name in ("message_rate", "byte_rate")}
+        stage = await SessionStage.open(max_channels_per_session=channels, **rates)
+        stage.channel("room:{n}", history=10, presence=True, may_see_presence="everyone", may_read_history="everyone")
+        for _ in range(3):  # as SDKs do again and again, without a break
+            guest = await stage.enter()
+            names = [f"room:{number}" for number in range(channels)]
+            guest.say(*(guest.command(subscribe={"channel": name}) for name in names))
+            await settled(guest)
+            for name in names:
+                guest.say(guest.command(presence_stats={"channel": name}))
+                guest.say(guest.command(history={"channel": name, "limit": 1}))
+            replies = await settled(guest)
+            assert guest.closed is None
+            assert len(replies) == 2 * channels
+            assert not [reply for reply in replies if "error" in reply]
+            guest.transport.leaves()
+
+    clock.run(scenario())
+
+
+async def settled(guest: Guest) -> list[Json]:
+    """What is heard until nothing more comes."""
+    heard: list[Json] = []
+    while True:
+        for _ in range(50):
+            await ticks()
+        more = guest.take()
+        if not more:
+            return heard
+        heard += more
+
+
+# Work
+
+
+async def crowd(stage: SessionStage, count: int, channel: str, **rules: Any) -> list[Guest]:
+    stage.channel(channel, **rules)
+    return [await stage.subscribed(channel) for _ in range(count)]
+
+
+def test_commands_with_large_answers_are_refused_until_time_has_paid_for_those_before(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(work_rate=1000, rate_burst=2)
+        await crowd(stage, 100, "room", presence=True, may_see_presence="everyone")
+        stage.channel("log", history=300, may_read_history="everyone")
+        for _ in range(300):
+            await stage.engine.publish("log", "x" * 1000)
+        dear: tuple[tuple[int, Json], ...] = (
+            # about 2,000 units in so many answers: 100 members, their 10 KiB; 100 / 32; 300 publications, 300 KiB
+            (19, {"presence": {"channel": "room"}}),
+            (640, {"presence_stats": {"channel": "room"}}),
+            (4, {"history": {"channel": "log", "limit": 300}}),
+        )
+        for about, command in dear:
+            guest = await stage.enter()
+            answers = 0
+            while "error" not in (reply := await guest.ask(**command)):
+                answers += 1
+            assert reply["error"] == {"code": 111, "message": "too many requests", "temporary": True}
+            assert about * 0.8 <= answers <= about * 1.2
+            assert "error" in await guest.ask(subscribe={"channel": "room"}), "which may have a large answer as well"
+            assert (await guest.ask(rpc={"method": "x"}))["error"]["code"] == 108, "what costs little is answered"
+            await asyncio.sleep(2)
+            assert "error" not in await guest.ask(**command)
+            assert guest.closed is None
+
+    clock.run(scenario())
+
+
+def test_coming_back_for_a_history_again_and_again_is_refused_for_a_while(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(work_rate=1000, rate_burst=2)
+        stage.channel("log", history=300, recovery="force")
+        for _ in range(300):
+            top = await stage.engine.publish("log", "x" * 1000)
+        guest = await stage.enter()
+        since = {"channel": "log", "recover": True, "epoch": top.epoch, "offset": 0}
+        answers = 0
+        while "error" not in (reply := await guest.ask(subscribe=since)):
+            assert len(reply["subscribe"]["publications"]) == 300
+            answers += 1
+            await guest.ask(unsubscribe={"channel": "log"})
+        assert reply["error"]["code"] == 111
+        assert 3 <= answers <= 4
+
+    clock.run(scenario())
+
+
+def test_joins_and_leaves_cost_what_they_tell_to_others(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(work_rate=100, rate_burst=2)
+        await crowd(stage, 49, "room", join_leave="force")
+        guest = await stage.enter()
+        rounds = 0
+        while "error" not in (reply := await guest.ask(subscribe={"channel": "room"})):
+            await guest.ask(unsubscribe={"channel": "room"})
+            rounds += 1
+        assert reply["error"]["code"] == 111
+        assert rounds == 2, "100 receivers are told of each"
+        await asyncio.sleep(1)
+        assert "error" not in await guest.ask(subscribe={"channel": "room"})
+
+    clock.run(scenario())
+
+
+def test_the_pages_of_a_map_are_answered_to_the_last_once_the_first_is(clock: Clock) -> None:
+    async def scenario() -> None:
+        async with MapStage({**PERSISTENT, **SMALL_PAGES}, work_rate=10, rate_burst=2) as maps:
+            await maps.fill(*(f"k{number:02}" for number in range(30)))
+            guest = await maps.sessions.enter()
+            page = {"channel": "board:1", "type": 1, "phase": 2, "limit": 3}
+            reply = await guest.ask(subscribe=page)
+            pages = 1
+            while reply["subscribe"].get("cursor"):
+                found = reply["subscribe"]
+                reply = await guest.ask(subscribe={**page, "cursor": found["cursor"], "epoch": found["epoch"]})
+                pages += 1
+            assert pages == 10
+            assert (await guest.ask(unsubscribe={"channel": "board:1"})).keys() == {"id", "unsubscribe"}
+            assert (await guest.ask(subscribe=page))["error"]["code"] == 111
+
+    clock.run(scenario())
+
+
+# The wall clock
+
+
+def test_tokens_expire_by_the_wall_clock_also_when_that_jumps(clock: Clock) -> None:
+    async def scenario() -> None:
+        ahead = 0.0
+        stage = await SessionStage.open(expired_grace=1)
+        told = stage.engine.wall
+        stage.engine.wall = lambda: told() + ahead
+        stage.engine.clocks._wall = stage.engine.wall
+        stage.auth.identities["anna"] = Identity("anna", expire_at=TODAY + 1800)
+        guest = await stage.enter("anna")
+        await asyncio.sleep(10)
+        ahead = 3600.0
+        await asyncio.sleep(2)
+        assert guest.closed == (3005, "connection expired")
 
     clock.run(scenario())

@@ -38,8 +38,15 @@ if TYPE_CHECKING:
     from hubbub.hub.session import Session
 
 
+_COUNTED = 32
+"""Members that are counted in the time in which one is written into an answer."""
+
+
 async def unsubscribe(session: "Session", request: commands.UnsubscribeRequest) -> UnsubscribeResult:
     channel = request.channel
+    subscription = session.subscriptions.get(channel)
+    if subscription is not None and subscription.announced:
+        session.charge(session.engine.fanout.receivers(channel))
     if not session.leave(channel):
         with suppress(UnknownChannel):
             session.engine.registry.catalogue.find(channel)[0].kind.withdraw(session, channel)
@@ -55,11 +62,13 @@ async def publish(session: "Session", request: commands.PublishRequest) -> Publi
 
 async def presence(session: "Session", request: commands.PresenceRequest) -> PresenceResult:
     members = await _members(session, request.channel)
+    session.charge(len(members))
     return PresenceResult({client: session.codec.info(member) for client, member in members.items()})
 
 
 async def presence_stats(session: "Session", request: commands.PresenceStatsRequest) -> PresenceStatsResult:
     members = await _members(session, request.channel)
+    session.charge(len(members) / _COUNTED)
     return PresenceStatsResult(len(members), len({member.user for member in members.values()}))
 
 
@@ -70,6 +79,7 @@ async def _members(session: "Session", channel: str) -> Mapping[str, Member]:
         raise NotAvailable
     declaration.ensure_meant_for(session, channel)
     declaration.ensure_may(session, "may_see_presence", subscribed=channel in session.subscriptions)
+    session.ensure_within_work()
     return await session.engine.members(channel)
 
 
@@ -82,10 +92,12 @@ async def history(session: "Session", request: commands.HistoryRequest) -> Histo
         raise NotAvailable
     declaration.ensure_meant_for(session, channel)
     declaration.ensure_may(session, "may_read_history", subscribed=channel in session.subscriptions)
+    session.ensure_within_work()
     since = None if request.since is None else Position(request.since.offset, request.since.epoch)
     most = rules.max_page_size or engine.settings.max_history_publications
     limit = most if request.limit < 0 else min(request.limit, most)
     publications, top = await engine.page(channel, since, limit, reverse=request.reverse)
+    session.charge(len(publications))
     return HistoryResult([session.codec.publication(one) for one in publications], top.epoch, top.offset)
 
 

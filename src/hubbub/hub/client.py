@@ -31,7 +31,6 @@ from hubbub.errors import (
 )
 from hubbub.hub.cancellation import is_stray
 from hubbub.hub.encodings import plain
-from hubbub.hub.limits import RateLimit
 from hubbub.hub.threads import ensure_on_loop, from_thread
 from hubbub.hub.transport import Transport
 from hubbub.identifiers import ensure_text
@@ -117,11 +116,7 @@ class Client(Generic[Message_co]):
         self._cancelling = 0
         self._turns = 0
         self._grace: asyncio.TimerHandle | None = None
-        settings = engine.settings
-        self._rate: RateLimit | None = None
-        if settings.message_rate or settings.byte_rate:
-            now = engine.loop.time()
-            self._rate = RateLimit(settings.message_rate, settings.byte_rate, settings.rate_burst, now)
+        self._rate = engine.client_rates.limit(engine.loop.time())
 
     # What the body uses
 

@@ -28,11 +28,13 @@ from hubbub.hub.alarms import Alarms
 from hubbub.hub.backlog import Backlog
 from hubbub.hub.by_user import ByUser
 from hubbub.hub.client import Client
+from hubbub.hub.clocks import Clocks
 from hubbub.hub.contexts import Contexts
 from hubbub.hub.encodings import Encoding
 from hubbub.hub.fanout import Fanout, Receiver
 from hubbub.hub.heartbeat import Heartbeat
 from hubbub.hub.kinds.stream import Stream
+from hubbub.hub.limits import Rates
 from hubbub.hub.maps.atlas import Atlas
 from hubbub.hub.maps.mirrors import Mirrors
 from hubbub.hub.registry import Registry
@@ -58,6 +60,9 @@ class Endable(Protocol):
 
 
 OnGoodbye = Callable[[Client[Any], Goodbye], Awaitable[None] | None]
+
+_COMMANDS_OF_A_CHANNEL = 4
+"""What a client that comes back may ask at once for each channel: to subscribe, presence, history and one more."""
 
 NOT_RUNNING = (
     "the hub is not running: give FastAPI its lifespan, FastAPI(lifespan=hub.lifespan); "
@@ -95,6 +100,13 @@ class Engine:
         self.admission = Admission(settings.max_connections, settings.max_connections_per_address)
         self.alarms = Alarms()
         self.contexts = Contexts()
+        self.clocks = Clocks(self.loop, wall, self.sessions.set_alarms)
+        rates = {"messages": settings.message_rate, "bytes": settings.byte_rate, "burst": settings.rate_burst}
+        self.client_rates = Rates(self.clocks.stalled, **rates)
+        least = _COMMANDS_OF_A_CHANNEL * settings.max_channels_per_session
+        self.most_commands = max(settings.max_inbox_messages, least)
+        """Commands of one session that may wait for their turn."""
+        self.session_rates = Rates(self.clocks.stalled, **rates, work=settings.work_rate, least=least)
         self.policy = Policy(
             max_message_size=settings.max_message_size,
             max_queued_bytes=settings.max_queued_bytes,
@@ -134,6 +146,7 @@ class Engine:
         for chore in self._chores:
             chore.cancel()
         self.alarms.stop()
+        self.clocks.stop()
         self.mirrors.stop()
         for kind in self.registry.kinds:
             kind.stop()
@@ -172,6 +185,7 @@ class Engine:
         """Counts a client in."""
         self.clients[client.info.id] = client
         self.clients_of_user.add(client.info.user, client)
+        self.clocks.watch()
 
     def forget(
         self, client: Client[Any], transport: Transport, channels: Iterable[str], fault: Disconnect | None
@@ -181,6 +195,7 @@ class Engine:
             return
         self.clients_of_user.discard(client.info.user, client)
         self.admission.leave(client.info.address)
+        self.clocks.unwatch()
         for channel in channels:
             self.leave_soon(channel, transport)
         goodbye = client.goodbye

@@ -153,6 +153,7 @@ async def subscribe(session: "Session", number: int, request: SubscribeRequest) 
             declaration.kind.withdraw(session, channel)
             raise LimitExceeded if _is_full(session) else Forbidden
         result = entry.result
+        session.charge(len(result.publications) + len(result.state))
         if grant.data is not None:
             result.data = data
         if entry.subscription is not None and grant.expire_at:
@@ -168,6 +169,8 @@ async def subscribe(session: "Session", number: int, request: SubscribeRequest) 
         if grant.expire_at:
             session.set_alarm()
         announce(session, channel)
+        if entry.subscription.announced:
+            session.charge(engine.fanout.receivers(channel))
 
 
 def _is_full(session: "Session") -> bool:

@@ -45,6 +45,7 @@ from hubbub.errors import (
     Shutdown,
     Stale,
     SubscriptionExpired,
+    TooManyRequests,
 )
 from hubbub.hub import joining
 from hubbub.hub.answers import ANSWERS
@@ -52,7 +53,6 @@ from hubbub.hub.cancellation import is_stray
 from hubbub.hub.dependencies import ConnectionScope, SessionInfo
 from hubbub.hub.encodings import frame
 from hubbub.hub.handlers import Handler
-from hubbub.hub.limits import RateLimit
 from hubbub.hub.link import Link, end_for_want_of_answers, in_words_of_sessions
 from hubbub.hub.subscription import Subscription
 from hubbub.hub.transport import Framing, Transport
@@ -79,6 +79,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("hubbub")
 
+_KIB = 1024
 _MESSAGE_SIZE = 32 * 1024
 """Bytes of answers that wait to go out before the next command has to wait for the peer to read."""
 _COMMANDS_A_TURN = 16
@@ -160,7 +161,7 @@ class Session:
         self._out_size = 0
         self._turns = 0
         self._worker: asyncio.Task[None] | None = None
-        self._rate: RateLimit | None = None
+        self._rate = engine.session_rates.limit(engine.loop.time())
         engine.alarms.set(self, engine.loop.time() + engine.settings.stale_timeout)
 
     # Who it is
@@ -188,17 +189,17 @@ class Session:
     def on_messages(self, messages: Sequence[Payload], count: int, size: int) -> None:
         if self._state is State.ENDED:
             return
-        settings = self.engine.settings
+        engine, most = self.engine, self.engine.most_commands
         waiting = len(self._inbox)
         if self._state is State.CONNECTING or (self._state is State.CONNECTED and not self._link.unidirectional):
-            self._keep(messages, settings.max_inbox_messages)
-        too_many = len(self._inbox) > settings.max_inbox_messages or self._inbox_bytes > settings.max_inbox_bytes
+            self._keep(messages, most)
+        too_many = len(self._inbox) > most or self._inbox_bytes > engine.settings.max_inbox_bytes
         # A message may hold many commands, and each is work. Nobody may send more than the rates, heard or not.
         if too_many or self._is_too_fast(max(count, len(self._inbox) - waiting), size):
             self.end(SessionRateExceeded())
         elif self._inbox and self._worker is None:
             context = self._context.copy() if self._context is not None else None
-            self._worker = self.engine.loop.create_task(self._work(), context=context)
+            self._worker = engine.loop.create_task(self._work(), context=context)
 
     def _keep(self, messages: Sequence[Payload], most: int) -> None:
         """Puts the commands of messages into the inbox, up to one more than ``most`` or to the first fault."""
@@ -222,14 +223,22 @@ class Session:
         _log.debug("session %s: %s", self.id, error)
         return BadRequest()
 
+    def charge(self, work: float) -> None:
+        """Counts work that was done for a command: see ``work_rate`` in the settings."""
+        if self._rate is not None:
+            self._rate.charge(work, self.engine.loop.time())
+
+    def ensure_within_work(self) -> None:
+        """Refuses one more command that may make much work, while that of those before is not paid off.
+
+        Raises:
+            TooManyRequests: that.
+        """
+        if self._rate is not None and not self._rate.has_work_left(self.engine.loop.time()):
+            raise TooManyRequests
+
     def _is_too_fast(self, count: int, size: int) -> bool:
-        settings = self.engine.settings
-        if not (settings.message_rate or settings.byte_rate):
-            return False
-        now = self.engine.loop.time()
-        if self._rate is None:
-            self._rate = RateLimit(settings.message_rate, settings.byte_rate, settings.rate_burst, now)
-        return self._rate.spend(count, size, now) is not None
+        return self._rate is not None and self._rate.spend(count, size, self.engine.loop.time()) is not None
 
     def on_lost(self, goodbye: Goodbye) -> None:
         self._finish()
@@ -357,7 +366,9 @@ class Session:
         """Answers a command."""
         reply = Reply(number)
         setattr(reply, method, result)
-        self._say(reply)
+        size = self._say(reply)
+        if size >= _KIB:
+            self.charge(size / _KIB)
 
     async def _connect(self, number: int, request: commands.ConnectRequest) -> None:
         engine = self.engine
@@ -540,14 +551,16 @@ class Session:
         if self._turns % _COMMANDS_A_TURN == 0:
             await asyncio.sleep(0)
 
-    def _say(self, reply: Reply) -> None:
+    def _say(self, reply: Reply) -> int:
+        """Tells the client something; returns how long that is."""
         if self._state is State.ENDED:
-            return
+            return 0
         message = self.codec.encode(reply)
         self._out.append(message)
         self._out_size += len(message)
         if len(self._out) == 1:
             self.engine.loop.call_soon(self.flush)
+        return len(message)
 
     def flush(self, behind: Sequence[Any] = ()) -> None:
         """Pushes what it has said, and then these batches."""

@@ -46,6 +46,7 @@ class Sessions:
     def open(self, session: "Session") -> None:
         """Counts in a session that has not connected yet."""
         self._all.add(session)
+        self._engine.clocks.watch()
         if session.secret:
             self._of_secret[session.secret] = session
 
@@ -72,11 +73,17 @@ class Sessions:
         if session.secret:
             self._of_secret.pop(session.secret, None)
         self._engine.admission.leave(address)
+        self._engine.clocks.unwatch()
 
     def end_all(self, fault: Disconnect) -> None:
         """Ends every session."""
         for session in tuple(self._all):
             session.on_fault(fault)
+
+    def set_alarms(self) -> None:
+        """Makes deadlines by the wall clock count anew, after that has jumped."""
+        for session in self:
+            session.set_alarm()
 
     # Who is there
 

@@ -64,6 +64,7 @@ class Kind(ABC):
         """
         if request.type not in self.types:
             raise NotAvailable if request.type == SHARED_POLL else Forbidden
+        session.ensure_within_work()
         return await declaration.admit(session, parameters, request)
 
     @abstractmethod
