@@ -607,7 +607,7 @@ def fresh() -> Iterator[tuple[Path, str]]:
     generated = {DOCS / "reference" / name: page for name, page in PAGES.items()}
     for path, page in generated.items():
         yield path, page().rstrip() + "\n"
-    for path in DOCS.rglob("*.md"):
+    for path in (*ROOT.glob("README.md"), *DOCS.rglob("*.md")):
         if path not in generated:
             yield path, with_files(path.read_text())
 

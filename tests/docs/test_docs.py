@@ -105,6 +105,36 @@ def test_every_command_has_its_options(command: str, tmp_path: Path) -> None:
     assert said == set(re.findall(r"--[a-z][\w-]*", finished.stdout)) - {"--help"}
 
 
+# True.
+
+
+RESULTS = {
+    "one message to 1,000, deliveries/s": "Fan-out to 1,000, deliveries/s",
+    "64 messages in flight to 1,000, deliveries/s": "Burst: 64 in flight to 1,000, deliveries/s",
+    "p99 latency of the other clients when one stalls, ms": "One reader falls asleep, p99 ms of the healthy",
+    "memory of an idle connection, KiB": "Memory of an idle connection, KiB per connection",
+    "new connections/s": "New connections, connections/s",
+}
+
+
+def table(text: str) -> dict[str, dict[str, str]]:
+    """The first table of a text: cells by row and column."""
+    lines = re.search(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
+    assert lines is not None
+    head, _, *rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in lines[0].splitlines()]
+    return {name: dict(zip(head[1:], cells, strict=True)) for name, *cells in rows}
+
+
+@pytest.mark.parametrize("results", ["benchmarks/results/results.md", "benchmarks/results/sessions/results.md"])
+def test_figures_of_the_readme_are_those_of_the_results(results: str) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = table(readme.partition(f"[all figures]({results})")[2])
+    measured = table((ROOT / results).read_text(encoding="utf-8").partition("## At a glance")[2])
+    assert len(shown) >= 2
+    for name, cells in shown.items():
+        assert cells == {column: measured[name][RESULTS[column]] for column in cells}, name
+
+
 # Connected.
 
 
@@ -126,7 +156,9 @@ def test_every_link_leads_somewhere(path: Path) -> None:
             assert anchor in anchors(there), f"{path.name} links to {target}"
 
 
-@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_every_python_block_is_a_file(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for block in FENCE.finditer(text):

@@ -1,4 +1,4 @@
-"""Both tutorials, followed step by step: the files, commands and pages are those of the page, and so is the outcome."""
+"""The README and both tutorials, followed step by step: files, commands and outcomes are those on the page."""
 
 import os
 import queue
@@ -18,23 +18,23 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.cli.processes import COMMAND, Process, environment
 from tests.console.conftest import CHROMIUM_ARGUMENTS
 
-TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorial"
+ROOT = Path(__file__).parents[2]
 DEADLINE = 20.0
 QUICK_PINGS = {"HUBBUB_PING_INTERVAL": "3", "HUBBUB_PING_TIMEOUT": "3"}
 """So that a frozen client is noticed in seconds. The tutorial says what the defaults are."""
 
 
-class Tutorial:
+class Guide:
     """What a page says: its files, and its other blocks, by something that is in them."""
 
     def __init__(self, name: str) -> None:
-        self.text = (TUTORIALS / name).read_text(encoding="utf-8")
+        self.text = (ROOT / name).read_text(encoding="utf-8")
         self.blocks = re.findall(r"^```(\w+)\n(.*?)^```$", self.text, re.DOTALL | re.MULTILINE)
 
     def file(self, name: str) -> str:
         """The block below "Save this as `name`"."""
         found = re.search(rf"Save this as `{name}`.*?^```\w+\n(.*?)^```$", self.text, re.DOTALL | re.MULTILINE)
-        assert found is not None, f"the tutorial has no file {name}"
+        assert found is not None, f"the page has no file {name}"
         return found[1]
 
     def block(self, language: str, contained: str) -> str:
@@ -124,13 +124,66 @@ def received(transcript: str) -> list[str]:
     return [line for line in transcript.splitlines() if line.startswith(("<", "closed"))]
 
 
+# The README.
+
+
+def test_the_chat_of_the_readme_works_as_written(tmp_path: Path, opens: Callable[[str], Terminal]) -> None:
+    readme = Guide("README.md")
+    (tmp_path / "chat_server.py").write_text(readme.file("chat_server.py"))
+    started, connected = re.findall(r"^\$ hubbub (\S+ \S+)", readme.block("console", "hubbub connect"), re.M)
+    with Process(*started.split(), "--port", "0", cwd=tmp_path) as server:
+        address = connected.removeprefix("connect ").replace("8000", str(server.port()))
+        anna, ben = opens(address), opens(address)
+        anna.types("hello\n")
+        for one in (anna, ben):
+            one.sees("< Client says: hello")
+        ben.leaves()
+        anna.sees("< A client left the chat")
+        assert server.faults() == []
+
+
+def test_the_page_of_the_readme_misses_nothing(tmp_path: Path, browser: Browser) -> None:
+    readme = Guide("README.md")
+    for name in ("page_chat.py", "page_chat.html"):
+        (tmp_path / name).write_text(readme.file(name))
+    with Process("run", "page_chat:app", "--port", "0", cwd=tmp_path) as server, ExitStack() as stack:
+        assert "`hubbub run page_chat:app`" in readme.text
+        address = f"http://127.0.0.1:{server.port()}"
+        windows = [browser.new_context() for _ in range(2)]
+        for window in windows:
+            stack.callback(window.close)
+        here, away = [window.new_page() for window in windows]
+
+        def says(text: str) -> None:
+            here.get_by_label("Message").fill(text)
+            here.get_by_label("Message").press("Enter")
+
+        for page in (here, away):
+            page.goto(address)
+            page.wait_for_function("chat.state === 'subscribed'")
+        said = ["one"]
+        says("one")
+        expect(away.locator("li")).to_have_text(said)
+        windows[1].set_offline(True)
+        away.wait_for_function("chat.state === 'subscribing'")
+        for text in ("two", "three"):
+            says(text)
+        answer = httpx.post(f"{address}/announce/lobby", json={"text": "four"}, trust_env=False)
+        assert answer.status_code == 200
+        said += ["two", "three", "four"]
+        expect(here.locator("li")).to_have_text(said)
+        windows[1].set_offline(False)
+        expect(away.locator("li")).to_have_text(said)
+        assert server.faults() == []
+
+
 # Chat in ten minutes.
 
 
 def test_the_first_tutorial_works_as_written(
     tmp_path: Path, opens: Callable[[str], Terminal], browser: Browser
 ) -> None:
-    tutorial = Tutorial("chat-in-ten-minutes.md")
+    tutorial = Guide("docs/tutorial/chat-in-ten-minutes.md")
     for name in ("chat_server.py", "rooms.py"):
         (tmp_path / name).write_text(tutorial.file(name))
 
@@ -162,7 +215,7 @@ def test_the_first_tutorial_works_as_written(
         assert server.faults() == []
 
 
-def ben_alone(anna: Terminal, ben: Terminal, tutorial: Tutorial) -> None:
+def ben_alone(anna: Terminal, ben: Terminal, tutorial: Guide) -> None:
     annas, bens = [received(tutorial.block("console", told)) for told in ("A client left", "closed: 1000")]
     anna.types("hello, Ben\n")
     ben.sees(bens[0])
@@ -174,7 +227,7 @@ def ben_alone(anna: Terminal, ben: Terminal, tutorial: Tutorial) -> None:
         anna.sees(line)
 
 
-def console_of_two_tabs(browser: Browser, port: int, tutorial: Tutorial) -> None:
+def console_of_two_tabs(browser: Browser, port: int, tutorial: Guide) -> None:
     """The developer console of two pages of the app, and of one that counts as another's."""
     code = tutorial.block("js", "console.log(event.data)").replace(":8000", f":{port}")
     pages = []
@@ -199,7 +252,7 @@ def enter_in_console(page: Page, code: str) -> None:
     page.evaluate(f"{code}; 0")
 
 
-def publish_by_route(rooms: str, tea: Terminal, tutorial: Tutorial) -> None:
+def publish_by_route(rooms: str, tea: Terminal, tutorial: Guide) -> None:
     command = tutorial.block("console", "curl -X POST")
     address = rooms.removesuffix("/ws/rooms")
     path = re.search(r"'http://127.0.0.1:8000(\S+)'", command)
@@ -210,7 +263,7 @@ def publish_by_route(rooms: str, tea: Terminal, tutorial: Tutorial) -> None:
 
 
 def break_the_rules(
-    server: Process, rooms: str, opens: Callable[[str], Terminal], browser: Browser, tutorial: Tutorial
+    server: Process, rooms: str, opens: Callable[[str], Terminal], browser: Browser, tutorial: Guide
 ) -> None:
     for told, typed in (("1008 more than", "hello\n" * 5000), ("closed: 1009", "x" * 70000)):
         breaker = opens(f"{rooms}/tea")
@@ -255,7 +308,7 @@ class Member:
 
 
 def test_the_second_tutorial_works_as_written(tmp_path: Path, browser: Browser) -> None:
-    tutorial = Tutorial("your-first-channel.md")
+    tutorial = Guide("docs/tutorial/your-first-channel.md")
     for name in ("lobby.py", "lobby.html"):
         (tmp_path / name).write_text(tutorial.file(name))
 
