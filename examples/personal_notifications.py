@@ -1,4 +1,4 @@
-"""Each user has a channel of its own, from the connect on. Run: uvicorn personal_notifications:app --reload"""
+"""Each user is subscribed to a channel of their own on connect. Run: uvicorn personal_notifications:app --reload"""
 
 import os
 import secrets
@@ -13,7 +13,7 @@ hub = Hub(auth=jwt)
 app = FastAPI(lifespan=hub.lifespan)
 app.include_router(hub.router)
 
-inbox = hub.channel("#{user}", personal=True, history=20, ttl="7d")
+inbox = hub.channel("#{user}", personal=True, history=20, ttl="7d", may_read_history="subscribers")
 
 
 class Notification(BaseModel):
@@ -22,11 +22,14 @@ class Notification(BaseModel):
 
 @app.post("/login/{user}")
 async def login(user: str) -> str:
-    """Check a password here. The SDK connects with what this returns, and is in ``#user`` at once."""
+    """Check a password here. The SDK connects with the returned token, and is subscribed to ``#user`` at once."""
     return jwt.token(user, expire_in=3600)
 
 
 @app.post("/notify/{user}", status_code=202)
 async def notify(user: str, notification: Notification) -> None:
-    """Reaches every device of the user; one that is away gets it when it comes back."""
+    """Reaches all connected devices of the user. A device whose connection broke receives it when its SDK reconnects.
+
+    A device that starts anew, such as a page that was reloaded, is sent nothing old: it asks for the history.
+    """
     await inbox.publish(notification, user=user)

@@ -440,7 +440,7 @@ def member_text(owner: str, member: str, body: list[ast.stmt], docs: dict[str, s
         if "overload" in decorators:
             continue
         doc = markdown(ast.get_docstring(node) or "")
-        if "property" in decorators:
+        if {"property", "cached_property"} & set(decorators):
             returns = ast.unparse(node.returns) if node.returns else ""
             return [f"### `{owner}.{member}`", "", f"A property, `{returns}`. {doc}", ""]
         kind = [name for name in decorators if name != "overload"]

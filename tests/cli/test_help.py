@@ -19,7 +19,7 @@ RUN_OPTIONS = (
     [
         (["--help"], "Real-time for FastAPI", "run serve connect"),
         (["run", "--help"], "Run your FastAPI app on the fast path", f"MODULE:APP {RUN_OPTIONS}"),
-        (["serve", "--help"], "Serve the seven systems, a channel room and the playground page", "--host --port"),
+        (["serve", "--help"], "Serve the example apps and the playground page", "--host --port"),
         (
             ["connect", "--help"],
             "Talk to a WebSocket from the terminal",

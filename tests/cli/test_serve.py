@@ -1,4 +1,4 @@
-"""`hubbub serve`: the seven systems and the page, in one server."""
+"""`hubbub serve`: the example apps and the page, in one server."""
 
 import contextlib
 import signal

@@ -39,6 +39,16 @@ def test_who_was_away_gets_it_when_it_comes_back(serve: Serve) -> None:
         assert [publication["data"]["text"] for publication in missed] == ["while you were away"]
 
 
+def test_a_device_that_starts_anew_asks_for_what_is_kept(serve: Serve) -> None:
+    port = serve(load("personal_notifications"))
+    token = login(port, "anna")
+    post(port, "/notify/anna", {"text": "before you came"}, {})
+    with Session(port, token=token) as phone:
+        assert "publications" not in phone.welcome["subs"]["#anna"]
+        kept = phone.ask("history", channel="#anna", limit=10)["publications"]
+        assert [publication["data"]["text"] for publication in kept] == ["before you came"]
+
+
 def test_a_token_that_somebody_made_up_is_refused(serve: Serve) -> None:
     port = serve(load("personal_notifications"))
     header, _, signature = login(port, "anna").split(".")

@@ -85,7 +85,7 @@ def serve(
     access_log: AccessLog = True,
     log_level: LogLevel = "info",
 ) -> None:
-    """Serve the seven systems, a channel room and the playground page: open http://127.0.0.1:8000 in a browser."""
+    """Serve the example apps and the playground page: open http://127.0.0.1:8000 in a browser."""
     options = ServerOptions(host=host, port=port, log_level=log_level, access_log=access_log, deflate=deflate)
     run_server("hubbub.console.site:app", options)
 

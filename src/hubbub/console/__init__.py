@@ -1,1 +1,1 @@
-"""The playground: eight systems on one page."""
+"""The playground: example apps on one page."""

@@ -1,4 +1,4 @@
-"""What `hubbub serve` serves: eight example apps as one, and the playground page."""
+"""What `hubbub serve` serves: example apps as one, and the playground page."""
 
 import contextlib
 import importlib.util
