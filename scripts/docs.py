@@ -203,6 +203,10 @@ file descriptors), and the two ping times for WebSockets that no hub has taken.
 A peer that is frozen or unplugged is noticed after at most `ping_interval + ping_timeout + 1` seconds: {bound:g}
 with the defaults. Where that holds: [choose a server](../howto/choose-a-server.md).
 
+If code of the app blocks the event loop, no peer is blamed for it: that time does not count against the deadlines of
+peers (a request's head, the connect of a session, pongs, refreshes, the grace after a leave), since what they sent
+meanwhile waits to be read. On servers other than `hubbub run` and `hubbub.wire`, pings are the server's own.
+
 What a client sees when it meets a limit: [close codes](close-codes.md).
 """
 

@@ -1,6 +1,5 @@
 """How a WebSocket becomes a client: the way in of ``hub.connect``, and the way out."""
 
-import asyncio
 import logging
 import secrets
 import time
@@ -13,6 +12,7 @@ from starlette.websockets import WebSocket, WebSocketState
 
 from hubbub.errors import Refused, Restarting, UsageError
 from hubbub.hub.client import Client, ClientInfo, Mode
+from hubbub.hub.deadlines import deadline
 from hubbub.hub.engine import Engine
 from hubbub.hub.threads import ensure_on_loop
 from hubbub.hub.transport import Transport
@@ -94,7 +94,7 @@ class Connecting(Generic[Message_co]):
         extension = websocket.scope.get("extensions", {}).get(EXTENSION)
         transport: Transport = AsgiTransport(websocket, engine.policy) if extension is None else extension["transport"]
         if websocket.application_state is WebSocketState.CONNECTING:
-            async with asyncio.timeout(engine.settings.handshake_timeout):
+            async with deadline(engine.settings.handshake_timeout):
                 await websocket.accept(self._subprotocol, self._headers)
         websocket.scope[_TAKEN] = True
         client: Client[Message_co] = Client(

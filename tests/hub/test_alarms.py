@@ -239,3 +239,45 @@ def test_whatever_is_set_and_cleared_each_is_woken_by_its_last_deadline(
                 assert due is None or due <= sleeper.woken[0] <= due + 1.000001
 
         clock.run(scenario())
+
+
+def test_the_time_in_which_the_loop_was_blocked_does_not_count(clock: Clock) -> None:
+    async def scenario() -> None:
+        alarms, sleeper = Alarms(), Sleeper(clock)
+        began = clock.time()
+        alarms.set(sleeper, began + 10)
+        await asyncio.sleep(4)
+        clock.block(30)
+        await asyncio.sleep(5)
+        assert sleeper.woken == []
+        await asyncio.sleep(60)
+        assert sleeper.woken == [pytest.approx(began + 40, abs=1.5)]
+
+    clock.run(scenario())
+
+
+def test_whatever_comes_while_the_loop_is_blocked_is_read_before_the_shortest_deadline(clock: Clock) -> None:
+    async def scenario() -> None:
+        for phase in (0.01, 0.3, 0.6, 0.99):
+            alarms, sleeper = Alarms(), Sleeper(clock)
+            alarms.set(sleeper, clock.time() + 1)
+            await asyncio.sleep(phase)
+            clock.block(3)
+            await asyncio.sleep(0.3)
+            assert sleeper.woken == []
+            alarms.clear(sleeper)
+            await asyncio.sleep(2)
+
+    clock.run(scenario())
+
+
+def test_deadlines_pass_though_the_loop_is_blocked_again_and_again(clock: Clock) -> None:
+    async def scenario() -> None:
+        alarms, sleeper = Alarms(), Sleeper(clock)
+        alarms.set(sleeper, clock.time() + 10)
+        for _ in range(60):
+            clock.block(2)
+            await asyncio.sleep(0)
+        assert len(sleeper.woken) == 1
+
+    clock.run(scenario())

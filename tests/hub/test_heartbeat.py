@@ -281,3 +281,25 @@ def test_a_member_may_leave_from_within_its_ping(clock: Clock) -> None:
     member = clock.run(scenario())
     assert member.silent_at is None
     assert len(member.pings) >= 9
+
+
+@pytest.mark.parametrize("phase", [0.2, 1.7, 2.9])
+def test_a_pong_that_waits_to_be_read_while_the_loop_is_blocked_is_not_missed(clock: Clock, phase: float) -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        heartbeat = Heartbeat(15.0, 8.0)
+        member, dead = Member(loop, delay=3.0), Member(loop, dies_at=0.0)
+        heartbeat.add(member)
+        heartbeat.add(dead)
+        while not member.pings:
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(phase)
+        clock.block(60)
+        # The pong, which had come, is read after the timers, as by uvloop.
+        await asyncio.sleep(0.5)
+        member.ping_payload = None
+        await asyncio.sleep(30)
+        assert member.silent_at is None
+        assert dead.silent_at is not None
+
+    clock.run(scenario())

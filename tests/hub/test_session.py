@@ -185,6 +185,21 @@ def test_who_does_not_connect_in_time_is_stale(clock: Clock) -> None:
     clock.run(scenario())
 
 
+def test_who_said_connect_while_the_loop_was_blocked_is_not_stale(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(stale_timeout=10)
+        guest, silent = stage.arrive(), stage.arrive()
+        await asyncio.sleep(5)
+        clock.block(30)
+        await asyncio.sleep(0.1)  # the timers come first, and the reading then, as in uvloop
+        assert "connect" in await guest.ask(connect={})
+        await asyncio.sleep(10)
+        assert guest.session.alive
+        assert silent.closed == (3502, "stale")
+
+    clock.run(scenario())
+
+
 @pytest.mark.parametrize(("stale_timeout", "seconds"), [(10, 5), (2, 2)])
 def test_a_refused_connect_is_answered_and_the_client_has_a_moment_to_go(
     clock: Clock, stale_timeout: float, seconds: float

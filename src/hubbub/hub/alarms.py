@@ -6,8 +6,12 @@ import logging
 import math
 from typing import Protocol
 
+from hubbub.hub.deadlines import blocked
+
 _log = logging.getLogger("hubbub")
 
+_TICK = 1.0
+"""Seconds after which it is looked whether the event loop was blocked."""
 _SPARE = 64
 """Seconds without a sleeper that are not worth forgetting."""
 
@@ -20,7 +24,10 @@ class Sleeper(Protocol):
 
 
 class Alarms:
-    """Wakes each of its sleepers at most a second after its deadline. Those without one cost nothing."""
+    """Wakes each of its sleepers at most a second after its deadline. Those without one cost nothing.
+
+    A deadline is put off by the time in which the event loop was blocked: see ``deadlines``.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -28,12 +35,13 @@ class Alarms:
         self._of: dict[Sleeper, int] = {}
         self._seconds: list[int] = []  # a heap of the keys of _due, and of some that were
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0
+        self._armed_at = self._timer_at = 0.0
+        self._blocked = 0.0  # seconds, in all; the due seconds are those of a clock that stood still meanwhile
 
     def set(self, sleeper: Sleeper, when: float) -> None:
         """Wakes ``sleeper`` at ``when``, by the loop's clock, in place of what was set before."""
         self.clear(sleeper)
-        second = math.ceil(when)
+        second = math.ceil(when - self._blocked)
         due = self._due.get(second)
         if due is None:
             due = self._due[second] = set()
@@ -62,18 +70,22 @@ class Alarms:
             self._timer.cancel()
             self._timer = None
 
-    def _arm(self) -> None:
-        first = self._seconds[0]
+    def _arm(self, least: float = 0.0) -> None:
+        now = self._loop.time()
+        first = min(max(self._seconds[0] + self._blocked, now + least), now + _TICK)
         if self._timer is not None:
             if self._timer_at <= first:
                 return
             self._timer.cancel()
-        self._timer_at = first
+        self._armed_at, self._timer_at = now, first
         self._timer = self._loop.call_at(first, self._ring)
 
     def _ring(self) -> None:
         self._timer = None
         now = self._loop.time()
+        lost = blocked(now - self._timer_at, self._timer_at - self._armed_at)
+        self._blocked += lost
+        now -= self._blocked
         while self._seconds and self._seconds[0] <= now:
             second = heapq.heappop(self._seconds)
             for sleeper in self._due.pop(second, ()):
@@ -82,7 +94,7 @@ class Alarms:
                     del self._of[sleeper]
                     self._wake(sleeper)
         if self._seconds:
-            self._arm()
+            self._arm(_TICK if lost else 0.0)  # else a loop that is blocked all the time would never get there
 
     def _wake(self, sleeper: Sleeper) -> None:
         try:

@@ -30,6 +30,7 @@ from hubbub.errors import (
     WrongMessageType,
 )
 from hubbub.hub.cancellation import is_stray
+from hubbub.hub.deadlines import Deadline
 from hubbub.hub.encodings import plain
 from hubbub.hub.threads import ensure_on_loop, from_thread
 from hubbub.hub.transport import Transport
@@ -115,7 +116,7 @@ class Client(Generic[Message_co]):
         self._cancelled = False
         self._cancelling = 0
         self._turns = 0
-        self._grace: asyncio.TimerHandle | None = None
+        self._grace: Deadline | None = None
         self._rate = engine.client_rates.limit(engine.loop.time())
 
     # What the body uses
@@ -337,7 +338,7 @@ class Client(Generic[Message_co]):
         if self.goodbye.by == "app" and task is asyncio.current_task():
             return
         delay = self._engine.settings.leave_grace if self._reads else 0.0
-        self._grace = self._engine.loop.call_later(delay, self._cancel_body)
+        self._grace = Deadline(self._engine.loop, delay, self._cancel_body)
 
     def _cancel_body(self) -> None:
         if self._task is not None and not self._cancelled:

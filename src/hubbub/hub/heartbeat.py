@@ -5,6 +5,8 @@ import math
 import secrets
 from typing import Protocol
 
+from hubbub.hub.deadlines import blocked
+
 
 class Pulse(Protocol):
     """A connection that can be pinged. The wheel keeps its state in these two attributes."""
@@ -24,7 +26,8 @@ class Heartbeat:
     """A wheel of slots; each tick pings the connections of one slot and looks after those pinged before.
 
     A peer that stops answering is told of at the latest ``interval + timeout + tick`` seconds after its last
-    sign of life, where a tick is one second, or less where the interval or the time-out ask for less.
+    sign of life, where a tick is one second, or less where the interval or the time-out ask for less. The time in
+    which the event loop was blocked does not count: an answer may wait to be read.
     """
 
     def __init__(self, interval: float, timeout: float | None) -> None:
@@ -38,6 +41,8 @@ class Heartbeat:
         self._next = 0
         self._members: dict[Pulse, set[Pulse]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._blocked = 0.0  # seconds, in all
 
     def add(self, member: Pulse) -> None:
         """Pings ``member`` from now on; the first ping comes within one interval."""
@@ -47,7 +52,7 @@ class Heartbeat:
         slot.add(member)
         self._members[member] = slot
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._tick, self._turn)
+            self._arm(asyncio.get_running_loop())
 
     def discard(self, member: Pulse) -> None:
         """Pings ``member`` no more."""
@@ -60,8 +65,9 @@ class Heartbeat:
 
     def _turn(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._tick, self._turn)
-        now = loop.time()
+        self._blocked += blocked(loop.time() - self._timer_at, self._tick)
+        self._arm(loop)
+        now = loop.time() - self._blocked
         slots = self._slots
         self._now += 1
         if self._timeout is not None:
@@ -73,6 +79,10 @@ class Heartbeat:
                 member.ping_payload = payload
                 member.pinged_at = now
                 member.ping(payload)
+
+    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer_at = loop.time() + self._tick
+        self._timer = loop.call_at(self._timer_at, self._turn)
 
     def _look_after(self, slot: set[Pulse], now: float, timeout: float) -> None:
         for member in tuple(slot):

@@ -50,6 +50,7 @@ from hubbub.errors import (
 from hubbub.hub import joining
 from hubbub.hub.answers import ANSWERS
 from hubbub.hub.cancellation import is_stray
+from hubbub.hub.deadlines import Deadline
 from hubbub.hub.dependencies import ConnectionScope, SessionInfo
 from hubbub.hub.encodings import frame
 from hubbub.hub.handlers import Handler
@@ -601,7 +602,7 @@ class Session:
         engine.sessions.dismiss(self, self._address)
         if self._worker is not None and self._worker is not asyncio.current_task():
             # What the client sent before it left counts as said in its channels.
-            engine.loop.call_later(engine.settings.leave_grace, self._cancel_work)
+            Deadline(engine.loop, engine.settings.leave_grace, self._cancel_work)
         else:
             self._leave_all()
         if self._connection is not None:

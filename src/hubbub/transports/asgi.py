@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket
 
 from hubbub.errors import Disconnect, Goodbye, MessageTooLarge, Slow
 from hubbub.hub.client import is_logged
+from hubbub.hub.deadlines import Deadline
 from hubbub.hub.transport import Framing, Peer, Policy, Transport
 from hubbub.protocol.publication import Payload, size_of
 from hubbub.transports.exchange import EXTENSION
@@ -153,7 +154,7 @@ class AsgiTransport(Transport):
             self._reader.cancel()
         else:
             # uvicorn's close waits until all is flushed, which a peer that does not read prevents for ever.
-            asyncio.get_running_loop().call_later(self._policy.close_timeout, self.abort)
+            Deadline(asyncio.get_running_loop(), self._policy.close_timeout, self.abort)
 
     def abort(self) -> None:
         self._outbox.clear()
@@ -223,7 +224,7 @@ class AsgiTransport(Transport):
                 self._lost = True
                 self._outbox.clear()
                 timeout = self._policy.close_timeout
-                asyncio.get_running_loop().call_later(timeout, self._lose, Goodbye(1006, "", "peer"))
+                Deadline(asyncio.get_running_loop(), timeout, self._lose, Goodbye(1006, "", "peer"))
         self.ping_payload = None
 
     def _lose(self, goodbye: Goodbye) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from hubbub.hub.deadlines import Deadline
 from hubbub.settings import Settings
 from hubbub.transports.sockets import send_at_once
 
@@ -37,7 +38,7 @@ class HttpProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._settings = _settings()
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_timer: Deadline | None = None
         self._head_begun = False
         self._body_due = False
         self._head_size = 0
@@ -204,7 +205,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _await_head(self) -> None:
         if self._head_timer is None:
             timeout = self._settings.handshake_timeout
-            self._head_timer = self.loop.call_later(timeout, self._give_up, b"408 Request Timeout")
+            self._head_timer = Deadline(self.loop, timeout, self._give_up, b"408 Request Timeout")
 
     def _stop_awaiting(self) -> None:
         if self._head_timer is not None:

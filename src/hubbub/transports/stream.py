@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from starlette.types import Message, Receive, Send
 
 from hubbub.errors import Disconnect, Goodbye, Slow
+from hubbub.hub.deadlines import Deadline
 from hubbub.hub.transport import Framing, Peer, Policy, Transport
 from hubbub.protocol.codecs import Codec
 from hubbub.protocol.events import Disconnect as DisconnectPush
@@ -84,7 +85,7 @@ class StreamTransport(Transport):
         self._closing = False
         self._aborted = False
         self._sending: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Deadline | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
 
@@ -121,7 +122,7 @@ class StreamTransport(Transport):
     def hang_up(self) -> None:
         if not self._closing:
             self._closing = True
-            self._timer = asyncio.get_running_loop().call_later(self._policy.close_timeout, self.abort)
+            self._timer = Deadline(asyncio.get_running_loop(), self._policy.close_timeout, self.abort)
             self._wake()
 
     def abort(self) -> None:

@@ -1,6 +1,5 @@
 """The endpoints of sessions over HTTP: ``http_stream``, ``sse``, their one-way forms, and ``/emulation``."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from hubbub.errors import Refused, Restarting
 from hubbub.hub.admission import ensure_not_cross_site, ensure_origin_allowed
+from hubbub.hub.deadlines import deadline
 from hubbub.hub.engine import Engine
 from hubbub.hub.link import Link
 from hubbub.protocol.codecs import JSON, PROTOBUF, UNIDIRECTIONAL, Codec
@@ -179,7 +179,7 @@ async def read_body(request: Request, engine: Engine) -> bytes:
     limit = engine.settings.max_message_size
     body = b""
     try:
-        async with asyncio.timeout(engine.settings.handshake_timeout):
+        async with deadline(engine.settings.handshake_timeout):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > limit:

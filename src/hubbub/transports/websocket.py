@@ -1,11 +1,10 @@
 """Sessions over WebSocket, on the fast path or on any ASGI server."""
 
-import asyncio
-
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from hubbub.errors import Refused, Restarting
+from hubbub.hub.deadlines import deadline
 from hubbub.hub.link import Link
 from hubbub.hub.transport import Transport
 from hubbub.protocol.codecs import JSON, PROTOBUF, UNIDIRECTIONAL
@@ -47,7 +46,7 @@ class WebSocketDoor:
             if extension is None:
                 websocket = WebSocket(scope, receive, send)
                 transport = AsgiTransport(websocket, policy)
-                async with asyncio.timeout(engine.settings.handshake_timeout):
+                async with deadline(engine.settings.handshake_timeout):
                     await websocket.accept(subprotocol)
             else:
                 transport = extension["transport"]

@@ -40,6 +40,7 @@ from hubbub.errors import (
     Slow,
     Unresponsive,
 )
+from hubbub.hub.deadlines import Deadline
 from hubbub.hub.heartbeat import Heartbeat
 from hubbub.hub.transport import Peer, Policy, Transport
 from hubbub.protocol.deflate import negotiate
@@ -143,7 +144,7 @@ class Protocol(asyncio.Protocol, Transport):
         self.reading = True
         self._drained: asyncio.Future[None] | None = None
         self._late_fault: Disconnect | None = None
-        self._close_timer: asyncio.TimerHandle | None = None
+        self._close_timer: Deadline | None = None
         self.ping_payload: bytes | None = None
         self.pinged_at = 0.0
 
@@ -273,7 +274,7 @@ class Protocol(asyncio.Protocol, Transport):
         if self._state is _State.OPENING:
             self._state = _State.CLOSING
             self._transport.write(response(status, headers, body))
-            self._close_timer = self.loop.call_later(_CLOSE_TIMEOUT, self.abort)
+            self._close_timer = Deadline(self.loop, _CLOSE_TIMEOUT, self.abort)
             self._transport.close()
 
     # Messages from the peer
@@ -316,7 +317,7 @@ class Protocol(asyncio.Protocol, Transport):
             # The app may still answer what came before the fault, which is in its order then.
             self._late_fault = fault
             self._parser = None
-            self._close_timer = self.loop.call_later(_CLOSE_TIMEOUT, self.on_idle)
+            self._close_timer = Deadline(self.loop, _CLOSE_TIMEOUT, self.on_idle)
         else:
             self._fail(fault)
 
@@ -519,7 +520,7 @@ class Protocol(asyncio.Protocol, Transport):
         if self._close_timer is not None:
             self._close_timer.cancel()
         timeout = self._policy.close_timeout if self._policy is not None else _CLOSE_TIMEOUT
-        self._close_timer = self.loop.call_later(timeout, self.abort)
+        self._close_timer = Deadline(self.loop, timeout, self.abort)
 
     def _borrow_socket(self) -> None:
         """Writes to the socket directly from now on, if it is a plain one and the connection is open."""
