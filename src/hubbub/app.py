@@ -66,7 +66,7 @@ class Hub:
             )
         self.settings = Settings.load(**settings)
         self._registry = Registry(auth)
-        self._broker = _open(broker) if isinstance(broker, str) else broker
+        self._broker = _open(broker, self.settings) if isinstance(broker, str) else broker
         self._engine: Engine | None = None
         self._on_goodbye: list[OnGoodbye] = []
 
@@ -491,9 +491,9 @@ class Hub:
         return await self._here("history").read(channel, since, limit, reverse=reverse)
 
 
-def _open(url: str) -> Broker:
+def _open(url: str, settings: Settings) -> Broker:
     if url == "memory://":
-        return MemoryBroker()
+        return MemoryBroker(max_idle_channels=settings.max_idle_channels)
     raise UsageError(f"no broker for {url!r}: there is memory://, or give an instance of hubbub.Broker")
 
 

@@ -36,7 +36,7 @@ class Rules(NamedTuple):
     ttl: float = 300.0
     """Seconds that a publication is kept."""
     meta_ttl: float = DEFAULT_META_TTL
-    """Seconds that offset and epoch are kept after the last publication."""
+    """Seconds that offset and epoch are kept after the last publication, at most: see ``max_idle_channels``."""
     recovery: Offer = False
     """Whether a session that comes back gets what it missed."""
     recovery_mode: Literal["stream", "cache"] = "stream"

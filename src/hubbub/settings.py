@@ -105,6 +105,9 @@ class Settings(BaseSettings):
     """Publications that a channel keeps. 0: none."""
     history_ttl: float = Field(default=300.0, gt=0)
     """Seconds that a channel keeps a publication."""
+    max_idle_channels: int = Field(default=10_000, ge=0)
+    """Channels without publications, entries and subscribers whose position ``memory://`` remembers, and as many maps.
+    Of more, those used longest ago are forgotten: who comes back to one is told that it cannot be recovered."""
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

@@ -43,6 +43,31 @@ def test_a_log_is_read_from_any_place_in_both_directions(
     assert offsets(log, Position(since, "other"), limit, reverse=reverse) == []
 
 
+@given(
+    st.lists(st.integers(1, 30), min_size=1, max_size=8),
+    st.integers(1, 40),
+    st.none() | st.integers(0, 250),
+    st.none() | st.integers(0, 50),
+    st.booleans(),
+)
+def test_a_log_that_has_forgotten_much_is_read_like_a_new_one(
+    counts: list[int], size: int, since: int | None, limit: int | None, reverse: bool
+) -> None:
+    log, top = Log("e"), 0
+    for number, count in enumerate(counts):
+        for _ in range(count):
+            log.append(Publication("x"), size, 10.0, 0.0)
+        top += count
+        if number % 3 == 2:
+            log.clear()
+    kept = 0 if len(counts) % 3 == 0 else sum(counts[len(counts) // 3 * 3 :])
+    everything = list(range(top - min(size, kept) + 1, top + 1))
+    found = [n for n in everything if since is None or (n < since if reverse else n > since)]
+    wanted = (found[::-1] if reverse else found)[:limit]
+    assert offsets(log, None if since is None else Position(since, "e"), limit, reverse=reverse) == wanted
+    assert len(log) == len(everything)
+
+
 def test_a_log_that_is_cleared_goes_on_counting() -> None:
     log = Log("e")
     for _ in range(3):

@@ -96,6 +96,70 @@ def test_a_forgotten_channel_that_comes_back_has_another_epoch(clock: Clock) -> 
     clock.run(scenario())
 
 
+def test_of_channels_that_are_empty_and_unused_only_so_many_are_remembered(clock: Clock) -> None:
+    async def scenario() -> None:
+        time = Time()
+        broker = await _started(MemoryBroker(clock=time, max_idle_channels=100))
+        retention = Retention(10, 1.0, 10_000_000.0)
+        watched = await broker.publish("watched", Publication("x"), retention)
+        kept = await broker.publish("kept", Publication("x"), Retention(10, 1000.0, 10_000_000.0))
+        await broker.subscribe("watched")
+        named = []
+        for number in range(3000):
+            time.now += 0.01
+            named.append(await broker.publish(f"named:{number}", Publication("x"), retention))
+        time.now += 1
+        for _ in range(3000):  # time to look
+            await broker.publish("busy", Publication("x"), retention)
+        remembered = [
+            number for number, position in enumerate(named) if (await broker.history(f"named:{number}"))[1] == position
+        ]
+        assert remembered == list(range(2900, 3000)), "those used last"
+        assert (await broker.history("watched"))[1] == watched, "it has a subscriber, who stands there"
+        assert (await broker.history("kept"))[1] == kept, "it is not empty"
+        gone = await broker.history("named:0", named[0])
+        assert gone[1].epoch != named[0].epoch, "what was forgotten must not look like what it was"
+
+    clock.run(scenario())
+
+
+def test_who_waits_in_an_unused_channel_loses_nothing_when_others_are_forgotten(clock: Clock) -> None:
+    async def scenario() -> None:
+        time = Time()
+        broker = await _started(MemoryBroker(clock=time, max_idle_channels=0))
+        await broker.subscribe("quiet")
+        _, told = await broker.history("quiet")
+        for number in range(20_000):
+            time.now += 0.1
+            await broker.publish(f"named:{number}", Publication("x"), Retention(1, 1.0))
+        assert (await broker.history("quiet"))[1] == told
+        assert await broker.publish("quiet", Publication("x"), KEEP) == Position(1, told.epoch)
+        await broker.unsubscribe("quiet")
+        await broker.subscribe("never used")
+        time.now += 100_000
+        for _ in range(20_000):
+            await broker.publish("busy", Publication("x"), KEEP)
+        forgotten = (await broker.history("quiet"))[1]
+        assert forgotten.epoch != told.epoch
+
+    clock.run(scenario())
+
+
+def test_a_channel_that_is_forgotten_while_it_has_subscribers_has_another_epoch(clock: Clock) -> None:
+    async def scenario() -> None:
+        time = Time()
+        broker = await _started(MemoryBroker(clock=time))
+        await broker.subscribe("lobby")
+        before = await broker.publish("lobby", Publication("x"), Retention(10, 1.0, 10.0))
+        time.now += 11
+        for _ in range(1000):
+            await broker.publish("busy", Publication("x"), KEEP)
+        after = await broker.publish("lobby", Publication("y"), KEEP)
+        assert (after.offset, after.epoch != before.epoch) == (1, True)
+
+    clock.run(scenario())
+
+
 def test_a_publication_that_has_expired_is_held_no_longer(clock: Clock) -> None:
     class Text(str):
         """Text of which one can see whether it is still held."""

@@ -25,8 +25,8 @@ def timers() -> int:
     return loop.timers()
 
 
-async def started() -> MemoryBroker:
-    broker = MemoryBroker(clock=asyncio.get_running_loop().time)
+async def started(**options: int) -> MemoryBroker:
+    broker = MemoryBroker(clock=asyncio.get_running_loop().time, **options)
     await broker.start(lambda channel, event: None)
     return broker
 
@@ -147,5 +147,29 @@ def test_what_an_entry_was_before_is_let_go(clock: Clock) -> None:
             del data
         gc.collect()
         assert [one() for one in watched] == [None, None, None, None, "4"]
+
+    clock.run(scenario())
+
+
+def test_of_maps_that_are_empty_and_unused_only_so_many_are_remembered(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = await started(max_idle_channels=10)
+        await broker.subscribe("board:watched")
+        boards = {name: Board(broker, STREAMED, f"board:{name}") for name in ("watched", "full", *map(str, range(50)))}
+        for name, board in boards.items():
+            await board.put("a")
+            if name != "full":
+                await board.remove("a")
+        assert set(broker._maps) == {"board:watched", "board:full", *(f"board:{number}" for number in range(40, 50))}
+        await boards["40"].put("b")
+        await boards["0"].put("b")
+        assert (await boards["0"].position()).epoch != (await boards["40"].position()).epoch, (
+            "what was forgotten begins anew"
+        )
+        for name in ("0", "40"):
+            await boards[name].remove("b")
+        assert set(broker._maps) >= {"board:0", "board:40", "board:watched"}
+        await broker.unsubscribe("board:watched")
+        assert len(broker._maps) == 11
 
     clock.run(scenario())

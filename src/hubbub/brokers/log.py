@@ -1,9 +1,9 @@
 """What the embedded broker remembers of a channel: its newest publications, and what was published already."""
 
 import secrets
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Sequence
-from itertools import islice
+from typing import Any
 from zlib import crc32
 
 from hubbub.brokers.base import Guard
@@ -44,16 +44,24 @@ def _share(channel: str) -> int:
 
 
 class Log:
-    """The publications that one channel keeps, oldest first, and its position."""
+    """The publications that one channel keeps, oldest first, and its position.
 
-    __slots__ = ("_entries", "_epoch", "_top", "idle_until")
+    Offsets follow one another, so the place of a publication is known by its offset, however many there are.
+    """
+
+    __slots__ = ("_entries", "_epoch", "_start", "_top", "idle_until")
 
     def __init__(self, epoch: str) -> None:
         self._epoch = epoch
         self._top = 0
-        self._entries: deque[tuple[float, Publication]] = deque()
+        self._entries: list[Any] = []
+        """When a publication expires, and the publication; those before ``_start`` are forgotten."""
+        self._start = 0
         self.idle_until = 0.0
         """When the position may be forgotten."""
+
+    def __len__(self) -> int:
+        return len(self._entries) - self._start
 
     @property
     def position(self) -> Position:
@@ -65,8 +73,8 @@ class Log:
         self.expire(now)
         publication = publication._replace(offset=self._top, epoch=self._epoch)
         self._entries.append((now + ttl, publication))
-        while len(self._entries) > size:
-            self._entries.popleft()
+        if len(self) > size:
+            self._forget(len(self) - size)
         return publication
 
     def read(
@@ -76,24 +84,42 @@ class Log:
         self.expire(now)
         if since is not None and since.epoch not in ("", self._epoch):
             return (), self.position
-        entries = reversed(self._entries) if reverse else iter(self._entries)
-        kept = (publication for _, publication in entries)
+        low, high = 0, len(self)
         if since is not None:
-            at = since.offset
-            kept = (
-                publication for publication in kept if (publication.offset < at if reverse else publication.offset > at)
-            )
-        return tuple(islice(kept, limit)), self.position
+            before = self._top - high  # the offset before the oldest
+            if reverse:
+                high = max(0, min(high, since.offset - before - 1))
+            else:
+                low = max(0, min(high, since.offset - before))
+        if limit is not None and reverse:
+            low = max(low, high - limit)
+        elif limit is not None:
+            high = min(high, low + limit)
+        found = self._entries[self._start + low : self._start + high]
+        if reverse:
+            found.reverse()
+        return tuple([publication for _, publication in found]), self.position
 
     def clear(self) -> None:
         """Forgets the publications; offsets go on."""
-        self._entries.clear()
+        self._forget(len(self))
 
     def expire(self, now: float) -> None:
         """Forgets the publications that are too old."""
-        entries = self._entries
-        while entries and entries[0][0] <= now:
-            entries.popleft()
+        entries, at = self._entries, self._start
+        while at < len(entries) and entries[at][0] <= now:
+            at += 1
+        if at > self._start:
+            self._forget(at - self._start)
+
+    def _forget(self, count: int) -> None:
+        """Forgets the oldest. The list is moved up only now and then, since that takes as long as it is."""
+        start = self._start
+        self._entries[start : start + count] = [None] * count
+        self._start = start + count
+        if len(self) <= self._start:
+            del self._entries[: self._start]
+            self._start = 0
 
 
 class Once:

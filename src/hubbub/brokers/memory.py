@@ -10,14 +10,21 @@ from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Member, Presence, Publication
 
 _SWEEP_EVERY = 256
-"""Publications with history between two looks for channels that have expired: about 1 % of their cost."""
+"""Publications with history between two looks for channels that have expired: about 2 % of their cost."""
 
 
 class MemoryBroker(MemoryMaps, Broker, History, Roster):
-    """Publications go straight to this process's hub; history is a bounded log for each channel."""
+    """Publications go straight to this process's hub; history is a bounded log for each channel.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(clock)
+    Args:
+        clock: seconds, for what expires.
+        max_idle_channels: how many channels that are empty and have no subscriber have their position remembered. Of
+            more, those used longest ago are forgotten, and begin with a new epoch when they are used again. So clients
+            that name channels cannot fill the memory.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, max_idle_channels: int = 10_000) -> None:
+        super().__init__(clock, max_idle_channels)
         self._logs: dict[str, Log] = {}
         self._once = Once()
         self._members: dict[str, dict[str, Member]] = {}
@@ -33,13 +40,18 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
         self._epochs = Epochs()
         self._forget_maps()
         self._members.clear()
+        self._subscribed.clear()
         self._once = Once()
 
     async def subscribe(self, channel: str) -> None:
-        """Nothing to do: every publication of this process is delivered here."""
+        """Every publication of this process is delivered here anyway; from now on the channel is not idle."""
+        self._subscribed[channel] = self._epochs.of(channel)
+        self._use_map(channel)
 
     async def unsubscribe(self, channel: str) -> None:
-        """Nothing to do, as in ``subscribe``."""
+        """Ends what ``subscribe`` began."""
+        self._subscribed.pop(channel, None)
+        self._leave_map(channel)
 
     async def publish(
         self, channel: str, publication: Publication, retention: Retention, guard: Guard = NO_GUARD
@@ -47,13 +59,13 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
         deliver = self._running
         if guard == NO_GUARD and retention.size == 0:
             deliver(channel, publication)
-            return Position(0, self._epochs.of(channel))
+            return Position(0, self._epoch_of_log(channel))
         now = self._clock()
         done = self._once.find(channel, guard, now)
         if done is not None:
             return done
         if retention.size == 0:
-            position = Position(0, self._epochs.of(channel))
+            position = Position(0, self._epoch_of_log(channel))
         else:
             log = self._log(channel)
             publication = log.append(publication, retention.size, retention.ttl, now)
@@ -76,7 +88,7 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
     ) -> tuple[Sequence[Publication], Position]:
         log = self._logs.get(channel)
         if log is None:
-            return (), Position(0, self._epochs.of(channel))
+            return (), Position(0, self._epoch_of_log(channel))
         return log.read(since, limit, self._clock(), reverse=reverse)
 
     async def remove_history(self, channel: str) -> None:
@@ -100,18 +112,28 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
         log = self._logs.get(channel)
         if log is None:
             # That of a position in a channel not used before, so that who stood there has missed nothing else.
-            log = self._logs[channel] = Log(self._epochs.of(channel))
+            log = self._logs[channel] = Log(self._epoch_of_log(channel))
         return log
 
+    def _epoch_of_log(self, channel: str) -> str:
+        """That of a channel which is not there yet. While it has subscribers, it stays what they were told."""
+        return self._subscribed.get(channel) or self._epochs.of(channel)
+
     def _sweep(self, now: float) -> None:
-        self._until_sweep = max(_SWEEP_EVERY, len(self._logs))
+        self._until_sweep = max(_SWEEP_EVERY, len(self._logs) // 2)
         for log in self._logs.values():
             log.expire(now)
         self._forget([channel for channel, log in self._logs.items() if log.idle_until <= now])
+        idle = [channel for channel, log in self._logs.items() if not len(log) and channel not in self._subscribed]
+        if len(idle) > self._max_idle:
+            idle.sort(key=lambda channel: self._logs[channel].idle_until)
+            self._forget(idle[: len(idle) - self._max_idle])
 
     def _forget(self, channels: Sequence[str]) -> None:
         for channel in channels:
             del self._logs[channel]
             self._epochs.forget(channel)
+            if channel in self._subscribed:
+                self._subscribed[channel] = self._epochs.of(channel)
         if channels:
             self._once.forget(set(channels))

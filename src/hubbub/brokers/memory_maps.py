@@ -109,10 +109,15 @@ def _why_not(known: _Entry | None, guard: Guard, only: Only) -> Suppressed:
 class MemoryMaps(Maps):
     """Maps in the memory of this process."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], max_idle: int) -> None:
         self._clock = clock
+        self._max_idle = max_idle
+        self._subscribed: dict[str, str] = {}
+        """The channels that have subscribers, and the epoch that they began with."""
         self._deliver: Deliver | None = None
         self._maps: dict[str, _Map] = {}
+        self._idle_maps: dict[str, None] = {}
+        """Those without an entry and without a subscriber, in the order in which they became so."""
         self._changed = Once()
         self._looks: list[tuple[float, str]] = []  # a heap of when, at which map
         self._timer: asyncio.TimerHandle | None = None
@@ -142,6 +147,7 @@ class MemoryMaps(Maps):
                 map_.touch(entry.key, now)
             return Outcome(map_.log.position, why_not)
         self._maps[channel] = map_
+        self._use_map(channel)
         change = map_.put(entry, guard, now)
         position = map_.log.position
         self._changed.note(channel, once, position, now)
@@ -237,6 +243,7 @@ class MemoryMaps(Maps):
             self._forget_map(channel)
         else:
             self._look_in_time(channel, map_)
+            self._leave_map(channel)
 
     def _wait(self, at_least: float) -> None:
         if self._timer is not None:
@@ -256,12 +263,28 @@ class MemoryMaps(Maps):
         if self._looks:
             self._wait(_ROUND)
 
+    # What nobody uses
+
+    def _use_map(self, channel: str) -> None:
+        """A map has an entry or a subscriber."""
+        self._idle_maps.pop(channel, None)
+
+    def _leave_map(self, channel: str) -> None:
+        """A map may have lost the last of both. Where too many are idle, that which is so for longest is forgotten."""
+        map_ = self._maps.get(channel)
+        if map_ is not None and not map_.entries and channel not in self._subscribed:
+            self._idle_maps[channel] = None
+            if len(self._idle_maps) > self._max_idle:
+                self._forget_map(next(iter(self._idle_maps)))
+
     def _forget_map(self, channel: str) -> None:
+        self._idle_maps.pop(channel, None)
         if self._maps.pop(channel).log.idle_until:
             self._map_epochs.forget(channel)
 
     def _forget_maps(self) -> None:
         self._maps.clear()
+        self._idle_maps.clear()
         self._looks.clear()
         self._map_epochs = Epochs()
         self._streamless_epoch = secrets.token_hex(4)
