@@ -8,6 +8,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c co
 NPM := $(shell command -v npm)
 SDK := $(if $(NPM),web/node_modules/.package-lock.json)
 VALIDATOR := $(if $(NPM),tests/asyncapi/validator/node_modules/.package-lock.json)
+PYRIGHT := $(if $(NPM),tests/typing/pyright/node_modules/.package-lock.json)
 
 .PHONY: serve test lint types bench autobahn conformance wheel install clean
 
@@ -37,7 +38,7 @@ wheel: .venv/release $(SDK)  ## the wheel and the source distribution in dist/, 
 	scripts/build
 
 install:                 ## all that the suite needs
-	@$(MAKE) --no-print-directory -j2 .venv/dev $(SDK) $(VALIDATOR)
+	@$(MAKE) --no-print-directory -j2 .venv/dev $(SDK) $(VALIDATOR) $(PYRIGHT)
 
 .venv/bin/python:
 	@echo "make: a virtual environment in .venv"
@@ -70,5 +71,5 @@ install:                 ## all that the suite needs
 	@touch $@
 
 clean:
-	rm -rf .venv web/node_modules tests/asyncapi/validator/node_modules dist reports .coverage* .mypy_cache .ruff_cache \
-	  .pytest_cache .hypothesis
+	rm -rf .venv web/node_modules tests/asyncapi/validator/node_modules tests/typing/pyright/node_modules dist reports \
+	  .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -11,14 +11,15 @@ hub = Hub()
 app = FastAPI(lifespan=hub.lifespan)
 app.include_router(hub.router)
 
-chat = hub.channel("chat:{room}", history=100, ttl="1h")
-
 MEMBERS = {"lobby": {"anna", "ben"}, "staff": {"anna"}}
 
 
 class ChatMessage(BaseModel):
     text: str = Field(min_length=1, max_length=500)
     sender: str = ""
+
+
+chat = hub.channel("chat:{room}", message=ChatMessage, history=100, ttl="1h")
 
 
 @hub.on_connect

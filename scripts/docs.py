@@ -52,6 +52,8 @@ API: dict[str, tuple[str, ...]] = {
         "one_process",
     ),
     "Channel": ("pattern", "rules", "name", "publish", "publish_sync", "on_subscribe", "on_publish"),
+    "MapChannel": ("publish", "publish_sync", "remove", "state", "clear", "on_subscribe", "on_publish"),
+    "PollChannel": ("on_poll", "on_subscribe", "sign", "publish", "publish_sync"),
     "Client": ("info", "goodbye", "send", "send_sync", "join", "leave", "close"),
     "ClientInfo": ("id", "user", "address", "path", "subprotocol", "data", "connected_at"),
     "Goodbye": ("code", "reason", "by"),
@@ -82,7 +84,7 @@ API: dict[str, tuple[str, ...]] = {
 UNSAID = {
     "Hub.settings": "`settings: Settings`: what the arguments and the environment came to.",
     "Client.info": "`info: ClientInfo`: who it is.",
-    "Hub": "`Hub(broker: str | Broker = 'memory://', *, auth: Auth | None = None, **settings: Any)`",
+    "Hub": "`Hub(broker: str | Broker = 'memory://', *, auth: Auth | None = None, **settings)`",
     "JWT": "`JWT(*, secret=None, previous_secret=None, previous_secret_until=None, public_key=None, jwks_url=None, "
     "algorithms=None, audience=None, issuer=None, user_claim='sub', leeway=0.0, allow_anonymous=True, "
     "subscription=None)`",

@@ -9,10 +9,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketException
+from pydantic import BaseModel, Field
 from starlette.testclient import TestClient
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect, WebSocketState
@@ -824,6 +825,55 @@ def test_receive_says_what_iteration_gives(receive: Any, send: Callable[[Any], N
     with TestClient(app) as client, client.websocket_connect("/ws") as websocket:
         send(websocket)
         assert websocket.receive_text() == heard
+
+
+class Move(BaseModel):
+    x: int
+    name: Annotated[str, Field(max_length=5)] = ""
+
+
+def chess() -> FastAPI:
+    """Tells each move that it is given."""
+    hub = Hub()
+    app = FastAPI(lifespan=hub.lifespan)
+
+    @app.websocket("/ws")
+    async def handler(websocket: WebSocket) -> None:
+        async with hub.connect(websocket, receive=Move) as client:
+            async for move in client:
+                await client.send(repr(move))
+
+    return app
+
+
+def test_a_message_is_validated_by_the_type_that_receive_names() -> None:
+    with TestClient(chess()) as client, client.websocket_connect("/ws") as websocket:
+        websocket.send_text('{"x": 1, "name": "a4"}')
+        assert websocket.receive_text() == "Move(x=1, name='a4')"
+        websocket.send_text('{"x": 2, "name": "\\ud83d"}')
+        assert websocket.receive_text() == "Move(x=2, name='\ufffd')", "half an emoji ends nothing"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"name": "secret"}', "x: Field required; name: String should have at most 5 characters"),
+        ("[]", "message: Input should be an object"),
+        ("nope", "message: Invalid JSON: expected ident at line 1 column 2"),
+    ],
+)
+def test_a_message_that_does_not_fit_ends_with_1007_and_the_field_but_not_the_value(text: str, reason: str) -> None:
+    with TestClient(chess()) as client, client.websocket_connect("/ws") as websocket:
+        websocket.send_text(text)
+        with pytest.raises(WebSocketDisconnect) as caught:
+            websocket.receive_text()
+        assert (caught.value.code, caught.value.reason) == (1007, reason)
+
+
+def test_a_wrong_receive_is_refused_with_the_right_ones() -> None:
+    for wrong, words in (("jsn", "give 'text', 'bytes', 'json', or a type"), (Peer, "Pydantic cannot validate")):
+        with pytest.raises(UsageError, match=words):
+            Hub().connect(Peer().websocket, receive=wrong)  # type: ignore[call-overload]
 
 
 def test_an_app_with_a_lifespan_of_its_own_enters_the_hubs_inside() -> None:

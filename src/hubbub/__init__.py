@@ -3,7 +3,7 @@
 from hubbub.app import Hub
 from hubbub.auth import JWT, Auth, Grant, Identity, TokenUser
 from hubbub.brokers.base import Broker, History, Retention
-from hubbub.declared import Channel
+from hubbub.declared import Channel, MapChannel, PollChannel
 from hubbub.errors import CommandError, Disconnect, Forbidden, Goodbye, HubbubError, UsageError
 from hubbub.hub.client import Client, ClientInfo
 from hubbub.hub.dependencies import SessionInfo, current_session
@@ -30,7 +30,9 @@ __all__ = [
     "Hub",
     "HubbubError",
     "Identity",
+    "MapChannel",
     "Member",
+    "PollChannel",
     "Polled",
     "Position",
     "Publication",

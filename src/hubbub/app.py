@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -19,13 +19,17 @@ from hubbub.brokers.memory import MemoryBroker
 from hubbub.channels import Offer, Pattern, Who, seconds
 from hubbub.connecting import Connecting
 from hubbub.declared import Channel, MapChannel, PollChannel
+from hubbub.declared.arguments import ChannelRules, MapChannelRules, PollChannelRules, SettingsByName
+from hubbub.declared.functions import ConnectFunction
 from hubbub.errors import ForceDisconnect, UsageError
 from hubbub.errors.sessions import custom_end
 from hubbub.hosting import hosting_server
-from hubbub.hub.client import Client, Mode
+from hubbub.hub.client import Client
 from hubbub.hub.engine import NOT_RUNNING, Engine, OnGoodbye
 from hubbub.hub.handlers import Handler
 from hubbub.hub.maps.rules import MapMode
+from hubbub.hub.messages import MessageType
+from hubbub.hub.reading import Mode, reading_of
 from hubbub.hub.registry import Registry
 from hubbub.hub.threads import ensure_on_loop, from_thread
 from hubbub.identifiers import ensure_text
@@ -41,6 +45,8 @@ from hubbub.workers import ensure_one_worker
 
 ResultT = TypeVar("ResultT")
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+ConnectT = TypeVar("ConnectT", bound=ConnectFunction)
+MessageT = TypeVar("MessageT")
 OnGoodbyeT = TypeVar("OnGoodbyeT", bound=OnGoodbye)
 
 
@@ -57,7 +63,9 @@ class Hub:
         UsageError: the URL or a setting is wrong.
     """
 
-    def __init__(self, broker: str | Broker = "memory://", *, auth: Auth | None = None, **settings: Any) -> None:
+    def __init__(
+        self, broker: str | Broker = "memory://", *, auth: Auth | None = None, **settings: Unpack[SettingsByName]
+    ) -> None:
         if auth is not None and not isinstance(auth, Auth):
             raise UsageError(f"auth is {type(auth).__name__!r}; give auth=JWT(secret=…), or an instance of hubbub.Auth")
         if not isinstance(broker, str | Broker):
@@ -130,11 +138,17 @@ class Hub:
         subprotocol: str | None = None, headers: Iterable[tuple[bytes, bytes]] = (),
     ) -> "Connecting[Any]": ...  # fmt: skip
 
+    @overload
+    def connect(
+        self, websocket: WebSocket, *, receive: type[MessageT], user: str = "", data: Any = None,
+        subprotocol: str | None = None, headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> "Connecting[MessageT]": ...  # fmt: skip
+
     def connect(
         self,
         websocket: WebSocket,
         *,
-        receive: Mode = "text",
+        receive: Mode | type[Any] = "text",
         user: str = "",
         data: Any = None,
         subprotocol: str | None = None,
@@ -151,8 +165,9 @@ class Hub:
 
         Args:
             websocket: not accepted yet, or accepted by you.
-            receive: what iteration gives: ``"text"`` (str), ``"bytes"``, or ``"json"`` (parsed text). A
-                message of the other type closes with 1003, text that is not JSON with 1007.
+            receive: what iteration gives: ``"text"`` (str), ``"bytes"``, ``"json"`` (parsed text), or a type such as
+                a Pydantic model, which validates the JSON. A message of the other kind closes with 1003; text that is
+                not JSON, or does not fit the type, closes with 1007 and names the field in the reason.
             user: who it is, as text: for ``client.info``, and for ``hub.disconnect(user)``. The hub does not check
                 that it is true.
             data: anything you want to find again in ``client.info``.
@@ -163,10 +178,10 @@ class Hub:
             fastapi.WebSocketException: on entering, before the accept: foreign Origin (1008), which answers the
                 handshake with 403; too many connections (1013) or stopping (1012), which answer it with 503 and
                 Retry-After, so that clients come back.
-            UsageError: on entering: the hub is not running.
+            UsageError: ``receive`` is none of these, or ``user`` no text; on entering: the hub is not running.
         """
         ensure_text(user, "user")
-        return Connecting(self._running, websocket, receive, user, data, subprotocol, list(headers))
+        return Connecting(self._running, websocket, reading_of(receive), user, data, subprotocol, list(headers))
 
     def on_goodbye(self, function: OnGoodbyeT) -> OnGoodbyeT:
         """Decorates a function, sync or async, that is told once how each client ended: ``(client, goodbye)``."""
@@ -175,17 +190,32 @@ class Hub:
 
     # Sessions
 
+    @overload
+    def channel(
+        self, pattern: str, *, message: None = None, history: int = 0, ttl: str | float = 300.0,
+        recovery: Offer | Literal["cache"] | None = None, presence: bool = False, join_leave: Offer = False,
+        **rules: Unpack[ChannelRules],
+    ) -> Channel[Any]: ...  # fmt: skip
+
+    @overload
+    def channel(
+        self, pattern: str, *, message: type[MessageT], history: int = 0, ttl: str | float = 300.0,
+        recovery: Offer | Literal["cache"] | None = None, presence: bool = False, join_leave: Offer = False,
+        **rules: Unpack[ChannelRules],
+    ) -> Channel[MessageT]: ...  # fmt: skip
+
     def channel(
         self,
         pattern: str,
         *,
+        message: type[Any] | None = None,
         history: int = 0,
         ttl: str | float = 300.0,
         recovery: Offer | Literal["cache"] | None = None,
         presence: bool = False,
         join_leave: Offer = False,
-        **rules: Any,
-    ) -> Channel:
+        **rules: Unpack[ChannelRules],
+    ) -> Channel[Any]:
         """Declares the channels that sessions may know: ``chat = hub.channel("chat:{room}", history=100)``.
 
         The first pattern that matches a name counts. What is not said is denied or off: a client needs a
@@ -194,6 +224,9 @@ class Hub:
         Args:
             pattern: a name, with parameters in braces. ``{room}`` is anything without a colon, ``{rest:path}``
                 anything. With ``personal=True`` and ``#{user}``, each user's own channel.
+            message: a type such as a Pydantic model, that everything published in these channels must fit: by the app
+                (else a ``UsageError``) and by clients (else error 107). It is in the AsyncAPI document, and
+                ``Channel[ChatMessage]`` tells type checkers. None: anything.
             history: how many publications are kept.
             ttl: how long, in seconds or as ``"90s"``, ``"1h"``, ``"7d"``.
             recovery: whether sessions that come back get what they missed: all of them (``"force"``, the default
@@ -206,31 +239,48 @@ class Hub:
         Raises:
             UsageError: the pattern or a rule is wrong, or the pattern is declared already.
         """
-        if recovery == "cache":
-            rules, recovery = {"recovery_mode": "cache", "auto_cache": True, **rules}, "force"
+        cache = {"recovery_mode": "cache", "auto_cache": True} if recovery == "cache" else {}
+        if recovery is None or cache:
+            recovery = "force" if history or cache else False
         given = {
             "history": history,
             "ttl": seconds(ttl, "ttl"),
-            "recovery": bool(history) and "force" if recovery is None else recovery,
+            "recovery": recovery,
             "presence": presence,
             "join_leave": join_leave,
+            **cache,
             **rules,
         }
-        channel = Channel(Pattern(pattern), given, self._running)
+        channel: Channel[Any] = Channel(Pattern(pattern), given, self._running, _message(message))
         self._registry.catalogue.add(channel.declaration)
         return channel
+
+    @overload
+    def map_channel(
+        self, pattern: str, *, message: None = None, mode: MapMode = "ephemeral", key_ttl: str | float | None = None,
+        may_subscribe: Who = "nobody", may_publish: Who = "nobody", may_remove: Who = "nobody",
+        **rules: Unpack[MapChannelRules],
+    ) -> MapChannel[Any]: ...  # fmt: skip
+
+    @overload
+    def map_channel(
+        self, pattern: str, *, message: type[MessageT], mode: MapMode = "ephemeral",
+        key_ttl: str | float | None = None, may_subscribe: Who = "nobody", may_publish: Who = "nobody",
+        may_remove: Who = "nobody", **rules: Unpack[MapChannelRules],
+    ) -> MapChannel[MessageT]: ...  # fmt: skip
 
     def map_channel(
         self,
         pattern: str,
         *,
+        message: type[Any] | None = None,
         mode: MapMode = "ephemeral",
         key_ttl: str | float | None = None,
         may_subscribe: Who = "nobody",
         may_publish: Who = "nobody",
         may_remove: Who = "nobody",
-        **rules: Any,
-    ) -> MapChannel:
+        **rules: Unpack[MapChannelRules],
+    ) -> MapChannel[Any]:
         """Declares channels of entries by key: ``board = hub.map_channel("board:{name}", mode="persistent")``.
 
         A subscriber gets all entries, and then each change; who comes back gets what changed meanwhile. What is
@@ -238,6 +288,7 @@ class Hub:
 
         Args:
             pattern: as of ``channel``.
+            message: as of ``channel``: what the data of every entry must fit.
             mode: ``"ephemeral"`` entries expire, and who comes back reads them all; ``"recoverable"`` entries expire,
                 and changes are kept for who comes back; ``"persistent"`` entries stay until they are removed.
             key_ttl: how long an entry is there after it was published, in seconds or as ``"60s"``.
@@ -253,7 +304,8 @@ class Hub:
         """
         times = {} if key_ttl is None else {"key_ttl": key_ttl}
         may = {"may_subscribe": may_subscribe, "may_publish": may_publish, "may_remove": may_remove}
-        channel = MapChannel(Pattern(pattern), {"mode": mode, **times, **may, **rules}, self._running)
+        given = {"mode": mode, **times, **may, **rules}
+        channel: MapChannel[Any] = MapChannel(Pattern(pattern), given, self._running, _message(message))
         self._registry.catalogue.add(channel.declaration)
         return channel
 
@@ -267,7 +319,7 @@ class Hub:
         backend: str | None = None,
         versioned: bool = False,
         may_subscribe: Who = "nobody",
-        **rules: Any,
+        **rules: Unpack[PollChannelRules],
     ) -> PollChannel:
         """Declares channels of keys whose values are asked for: ``prices = hub.poll_channel("prices:{market}", ...)``.
 
@@ -312,7 +364,7 @@ class Hub:
 
         return declare
 
-    def on_connect(self, function: FunctionT) -> FunctionT:
+    def on_connect(self, function: ConnectT) -> ConnectT:
         """Decorates the function that says who a session is: it returns an ``Identity``, or None to refuse.
 
         It is asked if there is no ``auth``, or the client shows no token. It may take ``token``, ``name`` and
@@ -491,7 +543,15 @@ class Hub:
         return await self._here("history").read(channel, since, limit, reverse=reverse)
 
 
+<<<<<<< HEAD
 def _open(url: str, settings: Settings) -> Broker:
+=======
+def _message(kind: Any) -> MessageType | None:
+    return None if kind is None else MessageType(kind)
+
+
+def _open(url: str) -> Broker:
+>>>>>>> 06abded (Type checkers and the hub know what a channel carries, what handlers return and every setting and rule; hub.connect validates messages by a type)
     if url == "memory://":
         return MemoryBroker(max_idle_channels=settings.max_idle_channels)
     raise UsageError(f"no broker for {url!r}: there is memory://, or give an instance of hubbub.Broker")

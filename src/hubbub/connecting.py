@@ -11,9 +11,14 @@ from fastapi.exceptions import WebSocketException
 from starlette.websockets import WebSocket, WebSocketState
 
 from hubbub.errors import Refused, Restarting, UsageError
+<<<<<<< HEAD
 from hubbub.hub.client import Client, ClientInfo, Mode
 from hubbub.hub.deadlines import deadline
+=======
+from hubbub.hub.client import Client, ClientInfo
+>>>>>>> 06abded (Type checkers and the hub know what a channel carries, what handlers return and every setting and rule; hub.connect validates messages by a type)
 from hubbub.hub.engine import Engine
+from hubbub.hub.reading import Reading
 from hubbub.hub.threads import ensure_on_loop
 from hubbub.hub.transport import Transport
 from hubbub.transports.asgi import AsgiTransport
@@ -31,15 +36,25 @@ Message_co = TypeVar("Message_co", covariant=True)
 class Connecting(Generic[Message_co]):
     """What ``hub.connect`` returns: enter it."""
 
-    __slots__ = ("_client", "_data", "_ended", "_headers", "_mode", "_running", "_subprotocol", "_user", "_websocket")
+    __slots__ = (
+        "_client",
+        "_data",
+        "_ended",
+        "_headers",
+        "_reading",
+        "_running",
+        "_subprotocol",
+        "_user",
+        "_websocket",
+    )
 
     def __init__(
-        self, running: Running, websocket: WebSocket, mode: Mode, user: str, data: Any, subprotocol: str | None,
+        self, running: Running, websocket: WebSocket, reading: Reading, user: str, data: Any, subprotocol: str | None,
         headers: Sequence[tuple[bytes, bytes]],
     ) -> None:  # fmt: skip
         self._running = running
         self._websocket = websocket
-        self._mode: Mode = mode
+        self._reading = reading
         self._user = user
         self._data = data
         self._subprotocol = subprotocol
@@ -109,7 +124,7 @@ class Connecting(Generic[Message_co]):
                 self._data,
                 time.time(),
             ),
-            self._mode,
+            self._reading,
         )
         engine.welcome(client)
         transport.attach(client, engine.policy)

@@ -8,8 +8,8 @@ from hubbub import Client, ClientInfo, Goodbye, Position, Publication, Retention
 from hubbub.brokers.base import NO_GUARD, Guard
 from hubbub.brokers.memory import MemoryBroker
 from hubbub.errors import Disconnect
-from hubbub.hub.client import Mode
 from hubbub.hub.engine import Engine
+from hubbub.hub.reading import Mode, reading_of
 from hubbub.hub.transport import Framing, Peer, Policy, Transport
 from hubbub.protocol.publication import Payload
 
@@ -161,7 +161,7 @@ class Stage:
         self._count += 1
         info = ClientInfo(f"client-{self._count}", user, "203.0.113.7", "/ws", None, None, 0.0)
         engine.admission.enter(info.address)
-        client: Client[Any] = Client(engine, transport, info, mode)
+        client: Client[Any] = Client(engine, transport, info, reading_of(mode))
         engine.welcome(client)
         transport.attach(client, engine.policy)
         return client

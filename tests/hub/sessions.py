@@ -18,6 +18,7 @@ from hubbub.hub.handlers import Handler
 from hubbub.hub.kinds.base import Kind
 from hubbub.hub.kinds.stream import STREAM
 from hubbub.hub.link import Link
+from hubbub.hub.messages import MessageType
 from hubbub.hub.registry import Registry
 from hubbub.hub.session import Session
 from hubbub.protocol.codecs import JSON, PROTOBUF, UNIDIRECTIONAL
@@ -176,11 +177,12 @@ class SessionStage:
         kind: Kind = STREAM,
         on_subscribe: Callable[..., Any] | None = None,
         on_publish: Callable[..., Any] | None = None,
+        message: MessageType | None = None,
         **rules: Any,
     ) -> Declaration:
         """Declares channels, which everyone may subscribe to unless ``rules`` say otherwise."""
         parsed = Pattern(pattern)
-        declaration = Declaration(parsed, check_rules({"may_subscribe": "everyone", **rules}), kind)
+        declaration = Declaration(parsed, check_rules({"may_subscribe": "everyone", **rules}), kind, message)
         for name, function in (("on_subscribe", on_subscribe), ("on_publish", on_publish)):
             if function is not None:
                 known = {"path": parsed.parameters, "known": ("channel",), "message": True}

@@ -16,7 +16,8 @@ from tests.hub.fakes import FakeTransport, Stage, WatchedBroker
 
 from hubbub import Client, Goodbye, UsageError
 from hubbub.errors import Slow, Unresponsive
-from hubbub.hub.client import Mode, is_logged
+from hubbub.hub.client import is_logged
+from hubbub.hub.reading import Mode
 from hubbub.hub.transport import Peer, Policy
 
 AnyClient = Client[Any]

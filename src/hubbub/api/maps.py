@@ -87,7 +87,9 @@ async def publish(engine: Engine, request: PublishRequest) -> ChangeResult:
         raise InvalidRequest
     empty = request.data is NO_DATA and not request.b64data
     data = NOTHING if empty else request.payload()
-    find(engine, request.channel).ensure_carries(data)
+    declaration = find(engine, request.channel)
+    declaration.ensure_carries(data)
+    declaration.ensured(data)
     entry = Publication(data, key=request.key, tags=request.tags, delta=request.delta)
     guard = Guard(request.idempotency_key, request.version, request.version_epoch)
     return _changed(await engine.atlas.put(request.channel, entry, guard, only))

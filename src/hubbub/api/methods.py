@@ -208,6 +208,7 @@ async def _publish(engine: Engine, channel: str, request: PublishOptions) -> Pub
     if not isinstance(declaration.kind, Stream):
         raise InvalidRequest
     declaration.ensure_carries(payload)
+    declaration.ensured(payload)
     guard = Guard(request.idempotency_key, request.version, request.version_epoch)
     position = await engine.publish(
         channel, payload, tags=request.tags, guard=guard, delta=request.delta, keep=not request.skip_history

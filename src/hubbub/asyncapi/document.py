@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from hubbub.asyncapi.schemas import Object, Schema, Schemas
 from hubbub.asyncapi.servers import BINDINGS, security_scheme
-from hubbub.asyncapi.uses import Part, Use, handlers_of, message_of, sent, wanted
+from hubbub.asyncapi.uses import Declared, Part, Use, handlers_of, message_of, sent, taken, wanted
 from hubbub.channels import Pattern
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.handlers import Handler
@@ -82,7 +82,7 @@ class _Contents:
             data = self._message(channel, "subscription", use)
             self._operate("subscribe", channel, "Clients subscribe with", [data])
         if on_publish is not None or declaration.rules.may_publish != "nobody":
-            data = self._message(channel, "publication", message_of(on_publish))
+            data = self._message(channel, "publication", taken(declaration))
             operation = self._operate("publish", channel, "Clients publish", [data])
             operation |= _description(on_publish)
         messages = [self._message(channel, "publication", use) for use in sent(declaration)]
@@ -119,7 +119,7 @@ class _Contents:
         self.operations[_key(f"{verb}_{channel}", self.operations)] = operation
         return operation
 
-    def _message(self, channel: str, role: str, use: Use | None) -> Object:
+    def _message(self, channel: str, role: str, use: Use | Declared | None) -> Object:
         """A reference to the channel's message of a type; it is added once, as each shall fit one message only."""
         message = {"payload": {}} if use is None else self._typed(use)
         messages = self.channels[channel]["messages"]
@@ -129,7 +129,7 @@ class _Contents:
             messages[key] = message
         return {"$ref": f"#/channels/{channel}/messages/{key}"}
 
-    def _typed(self, use: Use) -> Object:
+    def _typed(self, use: Use | Declared) -> Object:
         if use.type is bytes:
             return {"contentType": _BYTES}
         payload = self.schemas[use]

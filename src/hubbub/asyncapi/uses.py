@@ -1,7 +1,7 @@
 """The types that an app's handlers have to do with, and what each is there for."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum, auto
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin
@@ -54,16 +54,35 @@ class Use(NamedTuple):
         return "serialization" if self.part in (Part.ANSWER, Part.CHANGE, Part.VALUE) else "validation"
 
 
+class Declared(NamedTuple):
+    """The message type of a channel, as ``hub.channel(…, message=…)`` says it."""
+
+    type: Any
+    mode: JsonSchemaMode
+    """How clients write it, or how it is sent where the app alone publishes."""
+
+
 def message_of(handler: Handler | None) -> Use | None:
     """What the handler takes of a client; None if nothing."""
     return None if handler is None or handler.message_type is None else Use(handler, Part.MESSAGE)
 
 
-def sent(declaration: Declaration) -> list[Use | None]:
-    """What subscribers may get: what is polled, or what clients publish. None stands for anything."""
+def taken(declaration: Declaration) -> Use | Declared | None:
+    """What clients may publish; None stands for anything."""
+    use = message_of(declaration.on_publish)
+    if use is None and declaration.message is not None:
+        return Declared(declaration.message.kind, "validation")
+    return use
+
+
+def sent(declaration: Declaration) -> Sequence[Use | Declared | None]:
+    """What subscribers may get: what is polled, or what is published. None stands for anything."""
     if isinstance(declaration.kind, SharedPoll):
         source = declaration.kind.source
         return [Use(source.handler, Part.VALUE) if isinstance(source, FunctionSource) else None]
+    if declaration.message is not None:
+        by_clients = declaration.on_publish is not None or declaration.rules.may_publish != "nobody"
+        return [Declared(declaration.message.kind, "validation" if by_clients else "serialization")]
     return published(declaration.on_publish)
 
 
@@ -78,7 +97,7 @@ def published(handler: Handler | None) -> list[Use | None]:
     return uses
 
 
-def wanted(registry: Registry) -> Iterator[Use]:
+def wanted(registry: Registry) -> Iterator[Use | Declared]:
     """All types that clients see."""
     for handler in registry.handlers:
         if (use := message_of(handler)) is not None:
@@ -86,7 +105,7 @@ def wanted(registry: Registry) -> Iterator[Use]:
     for method in registry.methods.values():
         yield Use(method, Part.ANSWER)
     for declaration in registry.catalogue:
-        yield from filter(None, sent(declaration))
+        yield from filter(None, (taken(declaration), *sent(declaration)))
         yield from (
             Use(handler, name) for handler in handlers_of(declaration) for name in declaration.pattern.parameters
         )

@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hubbub.channels import Rules
+from hubbub.declared.functions import SubscribeFunction
 from hubbub.errors import UsageError
 from hubbub.hub.declaration import Declaration
+from hubbub.hub.dependencies import name_of
 from hubbub.hub.engine import Engine
 from hubbub.hub.handlers import Handler
 from hubbub.hub.threads import ensure_on_loop
 
-HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
+SubscribeT = TypeVar("SubscribeT", bound=SubscribeFunction)
 
 
 class DeclaredChannel:
@@ -43,7 +45,7 @@ class DeclaredChannel:
         """
         return self._declaration.pattern.name(parameters)
 
-    def on_subscribe(self, function: HandlerT) -> HandlerT:
+    def on_subscribe(self, function: SubscribeT) -> SubscribeT:
         """Decorates the function that decides who may subscribe: it raises ``Forbidden``, or another ``CommandError``.
 
         It may take the pattern's parameters, ``channel``, dependencies, a ``SessionInfo``, and the client's data (a
@@ -69,4 +71,10 @@ class DeclaredChannel:
     def _handler(self, function: Callable[..., Any], before: Handler | None, *known: str) -> Handler:
         if before is not None:
             raise UsageError(f"channel {self.pattern!r} has such a function already")
-        return Handler(function, path=self._declaration.pattern.parameters, known=("channel", *known), message=True)
+        handler = Handler(function, path=self._declaration.pattern.parameters, known=("channel", *known), message=True)
+        if handler.return_type is bool:
+            raise UsageError(
+                f"{name_of(function)} returns a bool, and False would not refuse; return None to let it happen, and "
+                "raise Forbidden to refuse"
+            )
+        return handler

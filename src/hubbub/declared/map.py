@@ -1,38 +1,51 @@
 """One declared map channel, as the app uses it."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from hubbub.brokers.base import Guard
 from hubbub.brokers.maps import Only, Outcome
 from hubbub.channels import Pattern, check_rules
-from hubbub.declared.base import DeclaredChannel, HandlerT
+from hubbub.declared.base import DeclaredChannel
 from hubbub.errors import UsageError
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.engine import Engine
 from hubbub.hub.kinds.maps import MAPS
 from hubbub.hub.maps.rules import SHARED, check_map_rules
+from hubbub.hub.messages import MessageType
 from hubbub.hub.threads import from_thread
 from hubbub.identifiers import ensure_text
 from hubbub.protocol.publication import NO_TAGS, Publication, ensure_tags
 
+MessageT = TypeVar("MessageT")
+HandlerP = ParamSpec("HandlerP")
 
-class MapChannel(DeclaredChannel):
-    """The map channels of one pattern, such as ``board:{name}``: what ``hub.map_channel`` returns."""
 
-    def __init__(self, pattern: Pattern, rules: Mapping[str, Any], running: Callable[[], Engine]) -> None:
+class MapChannel(DeclaredChannel, Generic[MessageT]):
+    """The map channels of one pattern, such as ``board:{name}``: what ``hub.map_channel`` returns.
+
+    ``MapChannel[Card]`` is what ``hub.map_channel(…, message=Card)`` returns: the data of every entry is a ``Card``.
+    """
+
+    def __init__(
+        self,
+        pattern: Pattern,
+        rules: Mapping[str, Any],
+        running: Callable[[], Engine],
+        message: MessageType | None = None,
+    ) -> None:
         shared = check_rules({name: rule for name, rule in rules.items() if name in SHARED})
         own = check_map_rules({name: rule for name, rule in rules.items() if name not in SHARED})
         if shared.delta and not own.streams:  # else nobody could say which value of an entry is the one before
             raise UsageError(
                 'wrong rules of a map channel: deltas need a mode that keeps changes; say mode="recoverable"'
             )
-        super().__init__(Declaration(pattern, shared, MAPS[own.of](own)), running)
+        super().__init__(Declaration(pattern, shared, MAPS[own.of](own), message), running)
 
     async def publish(
         self,
         key: str,
-        data: Any,
+        data: MessageT,
         /,
         *,
         tags: Mapping[str, str] | None = None,
@@ -71,7 +84,7 @@ class MapChannel(DeclaredChannel):
     def publish_sync(
         self,
         key: str,
-        data: Any,
+        data: MessageT,
         /,
         *,
         tags: Mapping[str, str] | None = None,
@@ -122,7 +135,9 @@ class MapChannel(DeclaredChannel):
         """
         await self._here("clear").atlas.clear(self.name(**parameters))
 
-    def on_publish(self, function: HandlerT) -> HandlerT:
+    def on_publish(
+        self, function: Callable[HandlerP, MessageT | Awaitable[MessageT | None] | None]
+    ) -> Callable[HandlerP, Any]:
         """Decorates the function that gets what a client publishes, validated by its annotation.
 
         It may take the ``key``, and what ``on_subscribe`` may. What it returns is published instead; None publishes

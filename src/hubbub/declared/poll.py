@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from hubbub.auth.signatures import TrackSigner
 from hubbub.channels import Pattern, check_rules
 from hubbub.declared.base import DeclaredChannel
+from hubbub.declared.functions import PollFunction
 from hubbub.errors import UsageError
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.engine import Engine
@@ -19,7 +20,7 @@ from hubbub.hub.polls.sources import value_of
 from hubbub.hub.threads import from_thread
 from hubbub.identifiers import ensure_text
 
-FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+PollT = TypeVar("PollT", bound=PollFunction)
 
 
 class PollChannel(DeclaredChannel):
@@ -40,7 +41,7 @@ class PollChannel(DeclaredChannel):
             self._kind.source = BackendSource(backend, own.timeout)
         super().__init__(Declaration(pattern, shared, self._kind), running)
 
-    def on_poll(self, function: FunctionT) -> FunctionT:
+    def on_poll(self, function: PollT) -> PollT:
         """Decorates the function that is asked for values: once in each interval, for all keys that anyone tracks.
 
         It may take the pattern's parameters, ``channel``, and ``keys`` (a list of str) or ``items`` (a list of

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 
-from pydantic_core import from_json
 from starlette.exceptions import WebSocketException
 from starlette.websockets import WebSocketDisconnect
 
@@ -32,11 +31,11 @@ from hubbub.errors import (
 from hubbub.hub.cancellation import is_stray
 from hubbub.hub.deadlines import Deadline
 from hubbub.hub.encodings import plain
+from hubbub.hub.reading import Reading
 from hubbub.hub.threads import ensure_on_loop, from_thread
 from hubbub.hub.transport import Transport
 from hubbub.identifiers import ensure_text
 from hubbub.protocol.frames import fitting_reason
-from hubbub.protocol.halves import without_halves
 from hubbub.protocol.publication import Payload, encode, size_of
 
 if TYPE_CHECKING:
@@ -44,11 +43,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("hubbub")
 
-Mode = Literal["text", "bytes", "json"]
 Message_co = TypeVar("Message_co", covariant=True)
 
 _SENDS_A_TURN = 64
-_EXPECTED = {"text": "text", "bytes": "binary", "json": "JSON text"}
 
 
 class ClientInfo(NamedTuple):
@@ -84,8 +81,8 @@ class Client(Generic[Message_co]):
         "_inbox",
         "_inbox_bytes",
         "_loop_ended",
-        "_mode",
         "_rate",
+        "_reading",
         "_reads",
         "_task",
         "_transport",
@@ -95,14 +92,14 @@ class Client(Generic[Message_co]):
         "info",
     )  # fmt: skip
 
-    def __init__(self, engine: "Engine", transport: Transport, info: ClientInfo, mode: Mode) -> None:
+    def __init__(self, engine: "Engine", transport: Transport, info: ClientInfo, reading: Reading) -> None:
         self.info = info
         self.goodbye: Goodbye | None = None
         """How the connection ended; None while it lives."""
         self._context = engine.contexts.current()
         self._engine = engine
         self._transport = transport
-        self._mode = mode
+        self._reading = reading
         self._channels: set[str] | None = None
         # Two lists instead of a deque, which takes 600 bytes even when empty: messages are put into the
         # inbox, and taken from the backlog, which is the inbox of before, turned round.
@@ -146,13 +143,14 @@ class Client(Generic[Message_co]):
                     self._waiter = None
         message = self._backlog.pop()
         self._inbox_bytes -= size_of(message)
-        if self._mode != "json":
+        parse = self._reading.parse
+        if parse is None:
             return message  # type: ignore[return-value]
         try:
-            return from_json(without_halves(message), allow_inf_nan=False)  # type: ignore[no-any-return]
-        except ValueError as error:
+            return parse(message)  # type: ignore[arg-type, no-any-return]
+        except InvalidMessage as fault:
             self._discard()
-            self.on_fault(InvalidMessage(f"not JSON: {error}"))
+            self.on_fault(fault)
             raise StopAsyncIteration from None
 
     async def send(self, data: Any) -> None:
@@ -256,10 +254,10 @@ class Client(Generic[Message_co]):
                 self.on_fault(exceeded)
                 return
         settings = self._engine.settings
-        expected = bytes if self._mode == "bytes" else str
+        expected = self._reading.frame
         for message in messages:
             if type(message) is not expected:
-                self.on_fault(WrongMessageType(f"this endpoint reads {_EXPECTED[self._mode]} messages"))
+                self.on_fault(WrongMessageType(f"this endpoint reads {self._reading.name} messages"))
                 break
             self._inbox.append(message)
             # Not ``size``: control frames wait for nobody.

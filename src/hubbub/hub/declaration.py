@@ -8,9 +8,10 @@ from hubbub.channels import PRIVATE_PREFIX, Pattern, Rules, allowed_users
 from hubbub.errors import Forbidden, InvalidRequest, UsageError
 from hubbub.hub.handlers import Handler
 from hubbub.hub.kinds.base import Kind
+from hubbub.hub.messages import MessageType
 from hubbub.hub.subscription import Subscription
 from hubbub.protocol.commands import PublishRequest, SubscribeRequest
-from hubbub.protocol.publication import NO_DATA, Payload, encode_for_sessions
+from hubbub.protocol.publication import NO_DATA, Payload, encode, encode_for_sessions
 from hubbub.protocol.schema import NOTHING
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Declaration:
         UsageError: each user is to have a channel of its own, and the pattern has no place for the user.
     """
 
-    def __init__(self, pattern: Pattern, rules: Rules, kind: Kind) -> None:
+    def __init__(self, pattern: Pattern, rules: Rules, kind: Kind, message: MessageType | None = None) -> None:
         if rules.personal and len(pattern.parameters) != 1:
             raise UsageError(
                 f"channel {pattern.text!r} is personal: give it one parameter, the user, as in '#{{user}}'"
@@ -32,6 +33,8 @@ class Declaration:
         self.pattern = pattern
         self.rules = rules
         self.kind = kind
+        self.message = message
+        """What everything that is published must be; None: anything."""
         self.on_subscribe: Handler | None = None
         self.on_publish: Handler | None = None
 
@@ -131,24 +134,42 @@ class Declaration:
         payload: Payload = NO_DATA if request.data is NOTHING else session.codec.payload(request.data)
         self.ensure_carries(payload)
         if self.on_publish is None:
-            return payload
+            return self.ensured(payload)
         changed = await session.call(self.on_publish, parameters, {"channel": channel, **known}, payload)
         if isinstance(changed, bool):
             raise UsageError(
                 f"on_publish of {self.pattern.text!r} returned {changed!r}; return None to publish what came, "
                 "something else to publish that, or raise Forbidden to refuse"
             )
-        return (
-            payload if changed is None else self.encode(changed, f"what on_publish of {self.pattern.text!r} returned")
-        )
+        if changed is None:
+            return self.ensured(payload)
+        return self.encode(changed, f"what on_publish of {self.pattern.text!r} returned")
 
     def encode(self, data: Any, where: str) -> Payload:
         """What the app publishes, as it is published.
 
         Raises:
-            UsageError: it has no JSON form, or is bytes that are not JSON where all subscribers are to read JSON.
+            UsageError: it has no JSON form, is not of the message type, or is bytes that are not JSON where all
+                subscribers are to read JSON.
         """
-        return encode_for_sessions(data, where, binary=self.rules.binary)
+        return self.checked(data, encode(data), where)
+
+    def checked(self, data: Any, encoded: Payload, where: str) -> Payload:
+        """As ``encode``, of what is encoded already."""
+        payload = encode_for_sessions(encoded, where, binary=self.rules.binary)
+        if self.message is not None:
+            self.message.ensure_of_app(payload if isinstance(encoded, bytes) else data, where)
+        return payload
+
+    def ensured(self, payload: Payload) -> Payload:
+        """What a client or another program publishes, if it is of the message type.
+
+        Raises:
+            InvalidRequest: it is not.
+        """
+        if self.message is not None:
+            self.message.ensure_of_client(payload)
+        return payload
 
     def ensure_carries(self, payload: Payload) -> None:
         """Refuses bytes where all subscribers are to read JSON.

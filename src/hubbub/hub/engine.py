@@ -295,8 +295,8 @@ class Engine:
             return await self._broker.publish(channel, publication, self._retention, guard)
         if not isinstance(declaration.kind, Stream):
             raise UsageError(f"{channel!r} is no stream: publish under a key, with what its declaration returned")
-        if isinstance(publication.data, bytes):
-            payload = declaration.encode(publication.data, f"what is published to {channel!r}")
+        if declaration.message is not None or isinstance(publication.data, bytes):
+            payload = declaration.checked(data, publication.data, f"what is published to {channel!r}")
             publication = publication._replace(data=payload)
         return await self.publish_as(channel, declaration.rules, publication, guard, keep=keep)
 
