@@ -543,15 +543,11 @@ class Hub:
         return await self._here("history").read(channel, since, limit, reverse=reverse)
 
 
-<<<<<<< HEAD
-def _open(url: str, settings: Settings) -> Broker:
-=======
 def _message(kind: Any) -> MessageType | None:
     return None if kind is None else MessageType(kind)
 
 
-def _open(url: str) -> Broker:
->>>>>>> 06abded (Type checkers and the hub know what a channel carries, what handlers return and every setting and rule; hub.connect validates messages by a type)
+def _open(url: str, settings: Settings) -> Broker:
     if url == "memory://":
         return MemoryBroker(max_idle_channels=settings.max_idle_channels)
     raise UsageError(f"no broker for {url!r}: there is memory://, or give an instance of hubbub.Broker")

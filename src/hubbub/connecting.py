@@ -11,12 +11,8 @@ from fastapi.exceptions import WebSocketException
 from starlette.websockets import WebSocket, WebSocketState
 
 from hubbub.errors import Refused, Restarting, UsageError
-<<<<<<< HEAD
-from hubbub.hub.client import Client, ClientInfo, Mode
-from hubbub.hub.deadlines import deadline
-=======
 from hubbub.hub.client import Client, ClientInfo
->>>>>>> 06abded (Type checkers and the hub know what a channel carries, what handlers return and every setting and rule; hub.connect validates messages by a type)
+from hubbub.hub.deadlines import deadline
 from hubbub.hub.engine import Engine
 from hubbub.hub.reading import Reading
 from hubbub.hub.threads import ensure_on_loop
