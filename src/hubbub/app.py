@@ -435,6 +435,10 @@ class Hub:
     async def subscribe(self, user: str, channel: str, grant: Grant | None = None) -> None:
         """Subscribes all sessions of ``user`` that are connected now to ``channel``; their clients are told.
 
+        Where a session is subscribed already, the ``info``, ``data`` and ``expire_at`` of the new grant replace those
+        of the one before, and its client is told again; its overrides stay. A client that has subscribed by itself
+        keeps its own subscription with the new ``info`` and ``expire_at``, and is not told.
+
         What a client is to be in from its connect on belongs into its ``Identity`` or its token.
 
         Raises:

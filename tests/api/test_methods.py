@@ -10,9 +10,11 @@ from tests.hub.fakes import HUNG_UP
 from tests.hub.sessions import BINARY, EMULATED, TODAY, Guest, SessionStage
 
 from hubbub import CommandError, Grant
-from hubbub.api.methods import METHODS, run
+from hubbub.api.methods import METHODS, decode, run
 from hubbub.hub.kinds.base import Entry, Kind
 from hubbub.protocol.publication import Json
+
+NOW = int(TODAY)
 
 
 class Api:
@@ -24,7 +26,7 @@ class Api:
     async def call(self, method: str, /, **request: Any) -> Any:
         """The result, as JSON says it."""
         body = json.dumps(request).encode()
-        return json.loads(msgspec.json.encode(await run(self.stage.engine, method, body)))
+        return json.loads(msgspec.json.encode(await run(self.stage.engine, method, decode(method, body))))
 
     async def error(self, method: str, /, **request: Any) -> int:
         """The code of the error that it is answered with."""
@@ -89,7 +91,7 @@ def test_what_is_published_stays_as_it_was_written_but_for_line_ends(clock: Cloc
     async def scenario() -> None:
         stage, _ = await open_api()
         guest = await stage.subscribed("plain")
-        await run(stage.engine, "publish", b'{"channel":"plain","data":{"b" : 1.0,\n "a":1e999}}')
+        await run(stage.engine, "publish", decode("publish", b'{"channel":"plain","data":{"b" : 1.0,\n "a":1e999}}'))
         await ticks(5)
         assert '"data":{"b" : 1.0, "a":1e999}' in str(guest.transport.received[-1])
 
@@ -113,6 +115,43 @@ def test_base64_may_hold_json_or_bytes(clock: Clock) -> None:
         for field in ("b64info", "b64data"):
             assert await api.error("subscribe", user="anna", channel="room:a", **{field: "/w=="}) == 107
         assert guest.closed is None
+
+    clock.run(scenario())
+
+
+def test_subscribers_are_told_the_version_of_a_publication_live_in_recovery_and_in_history(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage, api = await open_api()
+        stage.channel("read", history=10, recovery="force", may_read_history="everyone")
+        guest, binary = await stage.subscribed("read"), stage.arrive(BINARY)
+        for command in ("04 0801 2200", "0a 0802 2a06 0a04 72656164"):
+            binary.transport.says(bytes.fromhex(command))
+        await ticks(5)
+        epoch = (await api.call("publish", channel="read", data=1, version=7))["epoch"]
+        await api.call("publish", channel="read", data=2, version=2**64 - 1, skip_history=True)
+        await ticks(3)
+        assert [push["pub"].get("version") for push in guest.pushes()] == [7, 2**64 - 1]
+        pushed = b"".join(binary.transport.received)  # type: ignore[arg-type]
+        assert bytes.fromhex("800107") in pushed, "field 16"
+        assert bytes.fromhex("8001" + "ff" * 9 + "01") in pushed
+        late = await stage.enter()
+        recovered = (await late.ask(subscribe={"channel": "read", "recover": True, "epoch": epoch}))["subscribe"]
+        history = (await late.ask(history={"channel": "read", "limit": 9}))["history"]
+        for publications in (recovered["publications"], history["publications"]):
+            assert [(one["data"], one["version"]) for one in publications] == [(1, 7)]
+        (told,) = (await api.call("history", channel="read", limit=9))["publications"]
+        assert told == {"data": 1, "offset": 1}, "as the reference server has it"
+
+    clock.run(scenario())
+
+
+def test_the_version_of_what_is_not_kept_does_not_count(clock: Clock) -> None:
+    async def scenario() -> None:
+        _, api = await open_api()
+        assert (await api.call("publish", channel="room:a", data=1, version=5))["offset"] == 1
+        assert await api.call("publish", channel="room:a", data=2, version=3, skip_history=True) == {}
+        assert await api.call("publish", channel="room:a", data=3, version=9, skip_history=True) == {}
+        assert (await api.call("publish", channel="room:a", data=4, version=6))["offset"] == 2
 
     clock.run(scenario())
 
@@ -206,7 +245,7 @@ def test_a_user_is_subscribed_as_it_is_asked_for(clock: Clock) -> None:
             "client": one.session.id,
             "info": {"role": "owner"},
             "b64data": "WzFd",
-            "expire_at": TODAY + 60,
+            "expire_at": NOW + 60,
             "recover_since": {"offset": 0, "epoch": top.epoch},
             "override": {"presence": {"value": False}, "force_positioning": {"value": True}},
         }
@@ -216,7 +255,7 @@ def test_a_user_is_subscribed_as_it_is_asked_for(clock: Clock) -> None:
         assert pushes[0]["subscribe"]["data"] == [1]
         assert [push["pub"]["offset"] for push in pushes if "pub" in push] == [1]
         assert [push["join"]["info"]["chan_info"] for push in pushes if "join" in push] == [{"role": "owner"}]
-        assert one.session.subscriptions["room:a"].expire_at == TODAY + 60
+        assert one.session.subscriptions["room:a"].expire_at == NOW + 60
         assert await stage.engine.members("room:a") == {}, "presence was overridden"
         assert not two.session.subscriptions
         await api.call("subscribe", user="anna", channel="plain", session=two.session.secret)
@@ -233,7 +272,7 @@ def test_a_user_is_subscribed_as_it_is_asked_for(clock: Clock) -> None:
         ({"channel": "plain"}, 107),
         ({"user": "anna"}, 107),
         ({"user": "anna", "channel": "unknown"}, 102),
-        ({"user": "anna", "channel": "plain", "expire_at": TODAY - 1}, 110),
+        ({"user": "anna", "channel": "plain", "expire_at": NOW - 1}, 110),
         ({"user": "anna", "channel": "plain", "b64info": "*"}, 107),
         ({"user": "anna", "channel": "plain", "b64data": "*"}, 107),
     ],
@@ -285,7 +324,7 @@ def test_a_user_is_refreshed_or_expired(clock: Clock) -> None:
     async def scenario() -> None:
         stage, api = await open_api()
         one, two = await stage.enter("anna"), await stage.enter("anna")
-        request = {"user": "anna", "client": one.session.id, "expire_at": TODAY + 60, "info": {"n": 1}}
+        request = {"user": "anna", "client": one.session.id, "expire_at": NOW + 60, "info": {"n": 1}}
         assert await api.call("refresh", **request) == {}
         await ticks(3)
         assert one.pushes() == [{"refresh": {"expires": True, "ttl": 60}}]
@@ -296,7 +335,7 @@ def test_a_user_is_refreshed_or_expired(clock: Clock) -> None:
         await api.call("refresh", user="anna")
         await ticks(3)
         assert two.pushes() == [{"refresh": {}}]
-        await api.call("refresh", user="anna", expire_at=TODAY)
+        await api.call("refresh", user="anna", expire_at=NOW)
         assert two.closed == (3005, "connection expired")
         assert await api.error("refresh") == 107
 
@@ -419,13 +458,9 @@ def test_there_are_no_methods_to_call(clock: Clock) -> None:
     "body",
     [b"", b"[]", b"null", b"{", b"\xff", b'{"channel":1}', b'{"tags":{"a":1}}', b'{"version":-1}', b"[" * 60_000],
 )
-def test_what_is_no_request_is_a_value_error(clock: Clock, body: bytes) -> None:
-    async def scenario() -> None:
-        stage, _ = await open_api()
-        with pytest.raises(ValueError, match=r"."):
-            await run(stage.engine, "publish", body)
-
-    clock.run(scenario())
+def test_what_is_no_request_is_a_value_error(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        decode("publish", body)
 
 
 def test_what_is_not_known_is_ignored_and_null_is_absent(clock: Clock) -> None:

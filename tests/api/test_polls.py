@@ -40,7 +40,6 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
         ({"key": ...}, 107),
         ({"version": 0}, 107),
         ({"version": ...}, 107),
-        ({"version": -1}, 107),
         ({"b64data": "*"}, 107),
         ({"b64data": "/w=="}, 107),
         ({"channel": "versioned:x"}, 108),

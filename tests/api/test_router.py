@@ -248,7 +248,7 @@ def test_a_batch_is_answered_in_its_order_and_one_error_stops_nothing(clock: Clo
             {"publish": {"channel": "unknown", "data": 2}},
             {"unknown": {}},
             {},
-            {"publish": {"channel": 7}},
+            None,
             {"publish": None, "presence_stats": {"channel": "room:a"}},
             {"publish": {"channel": "room:a", "data": 3}},
         ]
@@ -265,12 +265,23 @@ def test_a_batch_is_answered_in_its_order_and_one_error_stops_nothing(clock: Clo
     with_key(clock, scenario)
 
 
+def test_a_batch_with_a_request_that_is_none_does_nothing(clock: Clock) -> None:
+    async def scenario(stage: SessionStage, client: httpx.AsyncClient) -> None:
+        good = {"publish": {"channel": "room:a", "data": 1}}
+        for wrong in ({"publish": {"channel": 7}}, {"history": {"channel": "room:a", "limit": 2**31}}, {"info": []}):
+            response = await client.post("/api/batch", json={"commands": [good, wrong, good]})
+            assert response.status_code == 400
+        assert not (await stage.engine.history("room:a"))[0]
+
+    with_key(clock, scenario)
+
+
 def test_a_batch_of_nothing_is_answered_with_nothing(clock: Clock) -> None:
     async def scenario(stage: SessionStage, client: httpx.AsyncClient) -> None:
         for body in ({}, {"commands": []}, {"commands": None}):
             response = await client.post("/api/batch", json=body)
             assert (response.status_code, response.json()) == (200, {})
-        for wrong in (b"", b"rubbish", b'{"commands":{}}', b'{"commands":[1]}'):
+        for wrong in (b"", b"rubbish", b'{"commands":{}}', b'{"commands":[1]}', b'{"commands":[{"info":1}]}'):
             assert (await client.post("/api/batch", content=wrong)).status_code == 400
 
     with_key(clock, scenario)

@@ -321,6 +321,7 @@ def test_messages_without_an_answer_have_no_handler_to_go_to(clock: Clock) -> No
         (TokenExpired(), (3005, "connection expired")),
         (InvalidToken(), (3500, "invalid token")),
         (Identity("bert"), (3500, "invalid token")),
+        (Identity("bert", subscriptions={"room": Grant()}), (3500, "invalid token")),
         (Identity("anna", subscriptions={"room": Grant()}), (3010, "insufficient state")),
     ],
 )
@@ -383,7 +384,7 @@ def test_a_refreshed_identity_shows_what_the_new_token_says(clock: Clock) -> Non
 def test_a_refreshed_subscription_shows_what_the_new_token_says(clock: Clock) -> None:
     async def scenario() -> None:
         stage = await SessionStage.open()
-        stage.channel("room", may_publish="everyone")
+        stage.channel("room", may_publish="everyone", presence=True)
         stage.auth.grants["t"] = Grant(info=Json("7"), expire_at=TODAY + 60)
         guest = await stage.subscribed("room", "anna")
         reply = await guest.ask(sub_refresh={"channel": "room", "token": "t"})
@@ -395,6 +396,7 @@ def test_a_refreshed_subscription_shows_what_the_new_token_says(clock: Clock) ->
         await guest.ask(publish={"channel": "room", "data": 1})
         await ticks(3)
         assert [push["pub"]["info"]["chan_info"] for push in guest.pushes()] == [7, 8]
+        assert (await stage.engine.members("room"))[guest.session.id].channel_info == "8"
 
     clock.run(scenario())
 
@@ -427,6 +429,20 @@ def test_a_subscription_is_not_refreshed_without_a_token_or_where_there_is_none(
         assert await error(guest, sub_refresh={"channel": "room", "token": "over"}) == 109
         assert await error(guest, sub_refresh={"channel": "room", "type": 4}) == 107, "there are no keys to track"
         assert set(guest.session.subscriptions) == {"room"}
+
+    clock.run(scenario())
+
+
+def test_a_client_that_refreshes_what_the_server_made_breaks_the_protocol(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open()
+        stage.channel("room")
+        for request in ({"token": "t"}, {}):
+            guest = await stage.enter("anna")
+            await guest.session.subscribe("room", Grant())
+            guest.begin(sub_refresh={"channel": "room", **request})
+            await ticks(3)
+            assert guest.closed == (3501, "bad request")
 
     clock.run(scenario())
 

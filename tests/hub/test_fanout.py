@@ -162,6 +162,28 @@ def test_who_leaves_gets_at_once_what_was_delivered_before_and_nothing_after(clo
     clock.run(scenario())
 
 
+def test_who_is_settled_has_got_all_and_gets_the_rest_once(clock: Clock) -> None:
+    async def scenario() -> None:
+        fanout = PlainFanout(slice_size=3)
+        receivers = room_of(fanout, 5)
+        deliver(fanout, "one")
+        await ticks()  # a wave is under way
+        deliver(fanout, "two")
+        late = FakeTransport()
+        fanout.join("lobby", late)
+        deliver(fanout, "three")
+        for receiver in (*receivers, late, *receivers):
+            assert fanout.settle("lobby", receiver) is None, "nothing is counted here"
+            assert receiver.received == (["three"] if receiver is late else ["one", "two", "three"])
+        deliver(fanout, "four")
+        await ticks(20)
+        assert [receiver.received[-2:] for receiver in (*receivers, late)] == [["three", "four"]] * 6
+        assert all(len(receiver.received) == 4 for receiver in receivers)
+        assert fanout.settle("lobby", FakeTransport()) is fanout.settle("nowhere", late) is None
+
+    clock.run(scenario())
+
+
 def test_who_leaves_and_comes_back_has_missed_only_what_was_delivered_in_between(clock: Clock) -> None:
     async def scenario() -> None:
         fanout = PlainFanout(BIG_SLICE)

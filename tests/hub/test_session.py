@@ -1059,19 +1059,58 @@ def test_a_subscription_by_the_server_is_told_before_anything_of_its_channel(clo
     clock.run(scenario())
 
 
-def test_subscribing_again_by_the_server_renews_what_it_made_and_leaves_the_clients_own_alone(clock: Clock) -> None:
+def test_another_grant_by_the_server_replaces_the_one_before_and_is_told(clock: Clock) -> None:
     async def scenario() -> None:
         stage = await SessionStage.open(expired_subscription_grace=0)
-        stage.channel("{room}", presence=True)
-        guest = await stage.subscribed("own")
-        for room in ("own", "made", "made"):
-            await guest.session.subscribe(room, Grant(info=JsonText("1"), expire_at=TODAY + 10))
+        stage.channel("made", presence=True, history=10, recovery="force", join_leave="force")
+        await stage.engine.publish("made", 1)
+        guest = await stage.enter("anna")
+        await guest.session.subscribe("made", Grant(info=JsonText("1"), data=JsonText("[1]"), expire_at=TODAY + 10))
         await ticks(3)
-        assert [list(push) for push in guest.pushes()] == [["channel", "subscribe"]]
-        await guest.session.subscribe("made", Grant(expire_at=TODAY + 3600))
+        guest.take()
+        await stage.engine.publish("made", 2)  # on its way
+        await guest.session.subscribe("made", Grant(info=JsonText("2"), data=JsonText("[2]"), expire_at=TODAY + 20))
+        top = await stage.engine.publish("made", 3)
+        await ticks(3)
+        first, told, last = guest.pushes()
+        place = {"recoverable": True, "positioned": True, "epoch": top.epoch, "offset": 2}
+        assert (first["pub"]["offset"], last["pub"]["offset"]) == (2, 3)
+        assert told == {"channel": "made", "subscribe": {**place, "data": [2]}}
+        assert [one.channel_info for one in (await stage.engine.members("made")).values()] == ["2"]
+        await asyncio.sleep(15)
+        assert guest.closed is None, "the expiry is that of the second grant"
+        await asyncio.sleep(6)
+        assert guest.closed == (3006, "subscription expired")
+
+    clock.run(scenario())
+
+
+def test_a_grant_without_an_expiry_ends_that_of_the_one_before(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(expired_subscription_grace=0)
+        stage.channel("made")
+        guest = await stage.enter("anna")
+        await guest.session.subscribe("made", Grant(expire_at=TODAY + 10))
+        await guest.session.subscribe("made", Grant())
+        await ticks(3)
+        assert guest.pushes() == [{"channel": "made", "subscribe": {}}] * 2
+        await asyncio.sleep(20)
+        assert set(guest.session.subscriptions) == {"made"}
+
+    clock.run(scenario())
+
+
+def test_a_grant_by_the_server_for_what_the_client_made_counts_and_is_not_told(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(expired_subscription_grace=0)
+        stage.channel("own", presence=True)
+        guest = await stage.subscribed("own")
+        await guest.session.subscribe("own", Grant(info=JsonText("1"), data=JsonText("[1]"), expire_at=TODAY + 10))
+        await ticks(3)
+        assert [one.channel_info for one in (await stage.engine.members("own")).values()] == ["1"]
+        assert guest.pushes() == []
         await asyncio.sleep(12)
-        assert guest.closed is None
-        assert set(guest.session.subscriptions) == {"own", "made"}
+        assert [push["unsubscribe"]["code"] for push in guest.pushes()] == [2501]
 
     clock.run(scenario())
 

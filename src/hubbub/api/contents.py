@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
@@ -14,13 +14,26 @@ from hubbub.hub.engine import Engine
 from hubbub.protocol.publication import Payload, from_bytes, one_line
 
 NO_DATA = Raw()
+_LARGEST = 2**64 - 1
 
 
 class Empty(Struct):
     """No result but success."""
 
 
-class Content(Struct):
+class Request(Struct):
+    """What a method takes. A number that its field has no room for is no request."""
+
+    unsigned: ClassVar[tuple[str, ...]] = ()
+    """The fields of type ``U64``, whose upper bound msgspec cannot check."""
+
+    def __post_init__(self) -> None:
+        for name in self.unsigned:
+            if getattr(self, name) > _LARGEST:
+                raise ValueError(f"{name} is beyond 64 bits")
+
+
+class Content(Request):
     """Data as JSON, or in Base64."""
 
     data: Raw = NO_DATA

@@ -5,7 +5,7 @@ from typing import get_args
 
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from hubbub.api.contents import NO_DATA, Content, Empty, Method, find, method
+from hubbub.api.contents import NO_DATA, Content, Empty, Method, Request, find, method
 from hubbub.brokers.base import Guard
 from hubbub.brokers.maps import Only, Outcome
 from hubbub.errors import InvalidRequest, UnrecoverablePosition
@@ -14,6 +14,7 @@ from hubbub.protocol.codecs import JSON
 from hubbub.protocol.position import Position
 from hubbub.protocol.publication import NO_DATA as NOTHING
 from hubbub.protocol.publication import Publication
+from hubbub.protocol.schema import I32, I64, U64
 
 
 class PublishRequest(Content):
@@ -22,12 +23,15 @@ class PublishRequest(Content):
     tags: dict[str, str] = field(default_factory=dict)
     idempotency_key: str = ""
     delta: bool = False
-    version: int = 0
+    version: U64 = 0
     version_epoch: str = ""
+    score: I64 = 0
     key_mode: str = ""
 
+    unsigned = ("version",)
 
-class RemoveRequest(Struct):
+
+class RemoveRequest(Request):
     channel: str = ""
     key: str = ""
     idempotency_key: str = ""
@@ -40,21 +44,26 @@ class ChangeResult(Struct, omit_defaults=True):
     suppress_reason: str = ""
 
 
-class StateRequest(Struct):
+class StateRequest(Request):
     channel: str = ""
     cursor: str = ""
-    limit: int = 0
+    limit: I32 = 0
     key: str = ""
-    revision_offset: int = 0
+    asc: bool = False
+    revision_offset: U64 = 0
     revision_epoch: str = ""
 
+    unsigned = ("revision_offset",)
 
-class StreamRequest(Struct):
+
+class StreamRequest(Request):
     channel: str = ""
-    since_offset: int = 0
+    since_offset: U64 = 0
     since_epoch: str = ""
-    limit: int = 0
+    limit: I32 = 0
     reverse: bool = False
+
+    unsigned = ("since_offset",)
 
 
 class Entry(Struct, omit_defaults=True):
@@ -72,7 +81,7 @@ class EntriesResult(Struct, omit_defaults=True):
     cursor: str = ""
 
 
-class ChannelRequest(Struct):
+class ChannelRequest(Request):
     channel: str = ""
 
 

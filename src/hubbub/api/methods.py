@@ -4,11 +4,11 @@ import fnmatch
 import os
 import socket
 import time
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from hubbub.api.contents import NO_DATA, Content, Empty, Method, decode_base64, find, method
+from hubbub.api.contents import NO_DATA, Content, Empty, Method, Request, decode_base64, find, method
 from hubbub.api.maps import METHODS as MAP_METHODS
 from hubbub.api.polls import METHODS as POLL_METHODS
 from hubbub.auth.base import Grant, Identity, Override
@@ -32,6 +32,7 @@ from hubbub.protocol.events import ClientInfo, Error, PresenceStatsResult, Publi
 from hubbub.protocol.nulls import read
 from hubbub.protocol.position import Position
 from hubbub.protocol.publication import Payload
+from hubbub.protocol.schema import I32, I64, U32, U64
 
 _STARTED = time.monotonic()
 
@@ -41,8 +42,10 @@ class PublishOptions(Content):
     tags: dict[str, str] = field(default_factory=dict)
     idempotency_key: str = ""
     delta: bool = False
-    version: Annotated[int, Meta(ge=0)] = 0
+    version: U64 = 0
     version_epoch: str = ""
+
+    unsigned = ("version",)
 
 
 class PublishRequest(PublishOptions):
@@ -53,9 +56,11 @@ class BroadcastRequest(PublishOptions):
     channels: list[str] = field(default_factory=list)
 
 
-class StreamPosition(Struct):
-    offset: int = 0
+class StreamPosition(Request):
+    offset: U64 = 0
     epoch: str = ""
+
+    unsigned = ("offset",)
 
 
 class PublishResult(Struct, omit_defaults=True):
@@ -88,7 +93,7 @@ class OverrideRequest(Struct):
         return Override(*(None if flag is None else flag.value for flag in (*flags, self.force_positioning)))
 
 
-class Sessions(Struct):
+class Sessions(Request):
     """Which sessions are meant."""
 
     user: str = ""
@@ -102,7 +107,7 @@ class SubscribeRequest(Sessions):
     b64info: str = ""
     data: Raw = NO_DATA
     b64data: str = ""
-    expire_at: float = 0
+    expire_at: I64 = 0
     recover_since: StreamPosition | None = None
     override: OverrideRequest | None = None
 
@@ -112,7 +117,7 @@ class UnsubscribeRequest(Sessions):
 
 
 class DisconnectCode(Struct):
-    code: int = ForceDisconnect.code
+    code: U32 = ForceDisconnect.code
     reason: str = ""
 
 
@@ -123,11 +128,11 @@ class DisconnectRequest(Sessions):
 
 class RefreshRequest(Sessions):
     expired: bool = False
-    expire_at: float = 0
+    expire_at: I64 = 0
     info: Raw = NO_DATA
 
 
-class ChannelRequest(Struct):
+class ChannelRequest(Request):
     channel: str = ""
 
 
@@ -135,9 +140,9 @@ class PresenceResult(Struct):
     presence: dict[str, ClientInfo]
 
 
-class HistoryRequest(Struct):
+class HistoryRequest(Request):
     channel: str = ""
-    limit: int = 0
+    limit: I32 = 0
     since: StreamPosition | None = None
     reverse: bool = False
 
@@ -148,7 +153,7 @@ class HistoryResult(Struct):
     offset: int
 
 
-class ChannelsRequest(Struct):
+class ChannelsRequest(Request):
     pattern: str = ""
 
 
@@ -175,7 +180,7 @@ class InfoResult(Struct):
     nodes: list[NodeInfo]
 
 
-class RPCRequest(Struct):
+class RPCRequest(Request):
     method: str = ""
     params: Raw = NO_DATA
 
@@ -296,7 +301,7 @@ async def history(engine: Engine, request: HistoryRequest) -> HistoryResult:
     since = None if request.since is None else Position(request.since.offset, request.since.epoch)
     limit = None if request.limit < 0 else request.limit
     publications, top = await engine.page(request.channel, since, limit, reverse=request.reverse)
-    told = [JSON.publication(one._replace(epoch="")) for one in publications]
+    told = [JSON.publication(one._replace(epoch="", version=0)) for one in publications]
     return HistoryResult(told, top.epoch, top.offset)
 
 
@@ -355,16 +360,22 @@ METHODS: dict[str, Method] = {
 }
 
 
-async def run(engine: Engine, name: str, body: bytes) -> Any:
+def decode(name: str, body: bytes) -> Any:
+    """The request of a method.
+
+    Raises:
+        ValueError: the body is no request of this method.
+    """
+    return read(METHODS[name].decoder, body)
+
+
+async def run(engine: Engine, name: str, request: Any) -> Any:
     """Runs a method.
 
     Raises:
         CommandError: the answer is this error.
-        ValueError: the body is no request of this method.
     """
-    found = METHODS[name]
-    request = read(found.decoder, body)
     try:
-        return await found.run(engine, request)
+        return await METHODS[name].run(engine, request)
     except Disconnect:
         raise InternalError from None

@@ -6,13 +6,16 @@ from hubbub.hub.engine import Engine
 from hubbub.hub.kinds.shared_poll import SharedPoll
 from hubbub.hub.polls.sources import value_of
 from hubbub.protocol.publication import Json
+from hubbub.protocol.schema import U64
 
 
 class PublishRequest(Content):
     channel: str = ""
     key: str = ""
-    version: int = 0
+    version: U64 = 0
     epoch: str = ""
+
+    unsigned = ("version",)
 
 
 async def publish(engine: Engine, request: PublishRequest) -> Empty:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hubbub.api.methods import METHODS, run
+from hubbub.api.methods import METHODS, decode, run
 from hubbub.errors import CommandError, InternalError, InvalidRequest, MethodNotFound
 from hubbub.hub.engine import Engine
 from hubbub.protocol.events import Error
@@ -28,7 +28,7 @@ _NULL = Raw(b"null")
 
 
 class _Batch(Struct):
-    commands: list[dict[str, Raw]] = field(default_factory=list)
+    commands: list[Raw] = field(default_factory=list)
     parallel: bool = False
 
 
@@ -37,6 +37,7 @@ class _Replies(Struct, omit_defaults=True):
 
 
 _batch = msgspec.json.Decoder(_Batch)
+_methods = msgspec.json.Decoder(dict[str, Raw])
 
 
 def api_router(running: Running) -> APIRouter:
@@ -62,9 +63,11 @@ class _Api:
             if body is None:
                 return Response("too large\n", 413)
             try:
-                result = await run(engine, name, body)
+                decoded = decode(name, body)
             except ValueError as error:
                 return Response(f"cannot decode the request: {error}\n", 400, media_type="text/plain")
+            try:
+                result = await run(engine, name, decoded)
             except CommandError as error:
                 return _failed(request, error)
             except Exception:
@@ -82,26 +85,36 @@ class _Api:
         if body is None:
             return Response("too large\n", 413)
         try:
-            commands = read(_batch, body).commands
+            commands = [_command(text) for text in read(_batch, body).commands]
         except ValueError as error:
             return Response(f"cannot decode the request: {error}\n", 400, media_type="text/plain")
         replies = [await self._one(engine, command) for command in commands]
         return Response(_encode(_Replies(replies)), media_type="application/json")
 
-    async def _one(self, engine: Engine, command: dict[str, Raw]) -> dict[str, Any]:
-        """One command of a batch: one key, the method's name."""
+    async def _one(self, engine: Engine, command: tuple[str, Any] | CommandError) -> dict[str, Any]:
         try:
-            name = next((name for name in METHODS if command.get(name, _NULL) != _NULL), None)
-            if name is None:
-                raise MethodNotFound("not found")
-            return {name: await run(engine, name, bytes(command[name]))}
+            if isinstance(command, CommandError):
+                raise command
+            name, request = command
+            return {name: await run(engine, name, request)}
         except CommandError as error:
             return {"error": Error(error.code, error.message)}
-        except ValueError:
-            return {"error": Error(InvalidRequest.code, InvalidRequest.message)}
         except Exception:
             _log.exception("a command of a batch failed")
             return {"error": Error(InternalError.code, InternalError.message)}
+
+
+def _command(text: Raw) -> tuple[str, Any] | CommandError:
+    """One command of a batch, which is one key, the method's name; or the error that it is answered with.
+
+    Raises:
+        ValueError: a request in it is none of its method, so that nothing of the batch is run.
+    """
+    if text == _NULL:
+        return InvalidRequest()
+    requests = read(_methods, bytes(text))
+    decoded = {name: decode(name, bytes(requests[name])) for name in METHODS if requests.get(name, _NULL) != _NULL}
+    return next(iter(decoded.items()), MethodNotFound("not found"))
 
 
 def may_call(engine: Engine, request: Request) -> bool:

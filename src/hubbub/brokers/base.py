@@ -29,7 +29,8 @@ class Guard(NamedTuple):
     """What makes a repeated publication harmless.
 
     A publication whose ``idempotency_key`` was used in its channel during the last five minutes is not made
-    again. One whose ``version`` is not above the newest of the same ``version_epoch`` in its channel is dropped.
+    again. One whose ``version`` is not above the newest of the same ``version_epoch`` in its channel is dropped;
+    versions are of what the history keeps, so that of a publication that is not kept neither counts nor is remembered.
     """
 
     idempotency_key: str = ""

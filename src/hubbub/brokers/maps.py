@@ -80,7 +80,10 @@ class Maps(ABC):
 
     @abstractmethod
     async def remove_entry(self, channel: str, key: str, retention: MapRetention, guard: Guard = NO_GUARD) -> Outcome:
-        """Removes the entry of ``key``. Of ``guard``, the idempotency key counts."""
+        """Removes the entry of ``key``. Of ``guard``, the idempotency key counts.
+
+        Where there is no map at all, nothing is begun: the position has no epoch.
+        """
 
     @abstractmethod
     async def entries(

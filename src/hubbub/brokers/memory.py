@@ -57,9 +57,11 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
         self, channel: str, publication: Publication, retention: Retention, guard: Guard = NO_GUARD
     ) -> Position:
         deliver = self._running
-        if guard == NO_GUARD and retention.size == 0:
-            deliver(channel, publication)
-            return Position(0, self._epoch_of_log(channel))
+        if retention.size == 0:
+            if not guard.idempotency_key:
+                deliver(channel, publication)
+                return Position(0, self._epoch_of_log(channel))
+            guard = Guard(guard.idempotency_key)
         now = self._clock()
         done = self._once.find(channel, guard, now)
         if done is not None:

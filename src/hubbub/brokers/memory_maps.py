@@ -162,7 +162,7 @@ class MemoryMaps(Maps):
             return Outcome(done, "idempotency")
         map_ = self._maps.get(channel)
         if map_ is None or key not in map_.entries:
-            return Outcome(self._position(channel, retention), "key_not_found")
+            return Outcome(Position(0, "") if map_ is None else map_.log.position, "key_not_found")
         change = map_.remove(key, now)
         position = map_.log.position
         self._changed.note(channel, once, position, now)

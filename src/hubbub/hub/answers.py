@@ -17,7 +17,7 @@ from hubbub.errors import (
     TokenExpired,
     UnknownChannel,
 )
-from hubbub.hub.joining import changed
+from hubbub.hub.joining import changed, renew
 from hubbub.protocol import commands
 from hubbub.protocol.events import (
     HistoryResult,
@@ -121,6 +121,8 @@ async def refresh(session: "Session", request: commands.RefreshRequest) -> Refre
         identity = (await auth.authenticate(request.token)).encoded(binary=True)
     except TokenExpired:
         raise ConnectionExpired from None
+    if identity.user != session.user:
+        raise InvalidToken
     if changed(session, identity):
         raise InsufficientState
     session.refresh(identity)
@@ -136,6 +138,8 @@ async def sub_refresh(session: "Session", request: commands.SubRefreshRequest) -
         raise Forbidden
     if request.type:
         return await subscription.declaration.kind.track(session, request.channel, subscription, request)
+    if subscription.server_side:  # the app renews what it has made
+        raise BadRequest
     if not request.token:
         raise InvalidRequest
     try:
@@ -144,8 +148,7 @@ async def sub_refresh(session: "Session", request: commands.SubRefreshRequest) -
         raise InvalidToken from None
     if grant.expire_at and grant.expire_at <= session.engine.wall():
         raise Expired
-    subscription.renew(grant)
-    session.set_alarm()
+    renew(session, request.channel, subscription, grant)
     result = SubRefreshResult()
     if grant.expire_at:
         result.expires, result.ttl = True, session.ttl(grant.expire_at)

@@ -285,7 +285,7 @@ class Engine:
         ensure_text(channel, "channel")
         if guard is not NO_GUARD:
             ensure_text(guard.idempotency_key, "idempotency_key")
-        publication = Publication(encode(data), delta=delta)
+        publication = Publication(encode(data), delta=delta, version=guard.version)
         if tags:
             ensure_tags(tags)
             publication = publication._replace(tags=tags)

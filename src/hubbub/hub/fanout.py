@@ -251,6 +251,26 @@ class Fanout:
             raise InsufficientState
         room.change(receiver, before, encoding)
 
+    def settle(self, channel: str, receiver: Receiver) -> Position | None:
+        """Gives a receiver at once what it is still owed, and says where it stands then; None if that is not known."""
+        room = self._rooms.get(channel)
+        if room is None or receiver not in room.encodings:
+            return None
+        if room.wave is not None:
+            room.wave.push_to(receiver)
+        encoding = room.encodings.get(receiver)
+        if encoding is None:  # the push made it leave
+            return None
+        after = room.late.get(receiver, 0)
+        room.push_noted(receiver, encoding)
+        room.change(receiver, encoding, encoding.after(room.noted[after:]))
+        if room.noted and receiver in room.encodings:
+            room.late[receiver] = len(room.noted)
+        own = encoding.position
+        if own is not None and not room.has_reached(own):
+            return own
+        return Position(room.top, room.epoch) if room.top else None
+
     def leave(self, channel: str, receiver: Receiver) -> bool:
         """Removes a receiver, after giving it what it is still owed; True if it was the last here."""
         room = self._rooms.get(channel)

@@ -21,6 +21,7 @@ from hubbub.errors import (
 )
 from hubbub.hub.kinds.base import Entry
 from hubbub.hub.kinds.features import FOSSIL
+from hubbub.hub.kinds.held import show_anew
 from hubbub.hub.subscription import Subscription
 from hubbub.hub.turns import Attempt
 from hubbub.protocol.commands import ConnectRequest, SubscribeRequest
@@ -182,7 +183,9 @@ def _is_full(session: "Session") -> bool:
 
 
 async def subscribe_by_server(session: "Session", channel: str, grant: Grant, since: Position | None) -> None:
-    """Subscribes a session that has connected; the client is told by a push. What it is in is renewed in silence.
+    """Subscribes a session that has connected; the client is told by a push.
+
+    Where it is subscribed already, the new grant replaces the one before, but for its overrides.
 
     Raises:
         CommandError: that channel cannot be.
@@ -198,9 +201,7 @@ async def subscribe_by_server(session: "Session", channel: str, grant: Grant, si
             return
         subscription = session.subscriptions.get(channel)
         if subscription is not None:
-            if subscription.server_side:
-                subscription.renew(grant)
-                session.set_alarm()
+            _replace(session, channel, subscription, grant)
             return
         entry = await _enter(session, channel, grant, asked, attempt)
         assert entry is not None
@@ -229,7 +230,33 @@ async def subscribe_by_server(session: "Session", channel: str, grant: Grant, si
     announce(session, channel)
 
 
+def _replace(session: "Session", channel: str, subscription: Subscription, grant: Grant) -> None:
+    """Makes another grant by the app count.
+
+    A client that has subscribed by itself is not told: for SDKs, a push would make it a second subscription.
+    """
+    data = session.data(grant.data)
+    renew(session, channel, subscription, grant)
+    if subscription.server_side:
+        told = SubscribePush(data=data)
+        position = session.engine.fanout.settle(channel, session.transport) if subscription.positioned else None
+        if position is not None:
+            told.positioned, told.recoverable = True, subscription.recoverable
+            told.offset, told.epoch = position
+        session.push(Push(channel=channel, subscribe=told))
+        session.flush()
+
+
 # For all of them
+
+
+def renew(session: "Session", channel: str, subscription: Subscription, grant: Grant) -> None:
+    """Makes a new grant count: when the subscription expires, and what others see of the session."""
+    changed = subscription.channel_info != grant.info
+    subscription.renew(grant)
+    session.set_alarm()
+    if changed:
+        session.engine.turns.begin(session, channel, show_anew(session, channel, subscription))
 
 
 def commit(session: "Session", channel: str, entry: Entry, flag: int) -> Sequence[Any]:

@@ -459,7 +459,7 @@ class Session:
     # What the hub calls
 
     async def subscribe(self, channel: str, grant: Grant, since: Position | None = None) -> None:
-        """Subscribes by the will of the server; the client is told by a push. What it is in is renewed in silence.
+        """Subscribes by the will of the server; the client is told by a push, also of a grant that replaces another.
 
         Raises:
             CommandError: that channel cannot be.

@@ -14,7 +14,7 @@ class Subscription:
 
     __slots__ = ("channel_info", "declaration", "expire_at", "flags", "state")
 
-    SERVER_SIDE, POSITIONED, PRESENT, JOIN_LEAVE, ANNOUNCED, OF_IDENTITY = 1, 2, 4, 8, 16, 32
+    SERVER_SIDE, POSITIONED, PRESENT, JOIN_LEAVE, ANNOUNCED, OF_IDENTITY, RECOVERABLE = 1, 2, 4, 8, 16, 32, 64
 
     def __init__(
         self,
@@ -52,6 +52,11 @@ class Subscription:
     def positioned(self) -> bool:
         """Whether a loss of publications must be told."""
         return bool(self.flags & self.POSITIONED)
+
+    @property
+    def recoverable(self) -> bool:
+        """Whether the client may come back for what it missed."""
+        return bool(self.flags & self.RECOVERABLE)
 
     @property
     def present(self) -> bool:

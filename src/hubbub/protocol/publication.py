@@ -58,7 +58,7 @@ class Publication(NamedTuple):
     removed: bool = False
     """In a map channel: the entry is gone."""
     version: int = 0
-    """In a shared poll channel: the version of the entry."""
+    """What the publisher numbers its publications with; in a shared poll channel, that of the entry."""
     before: "Publication | None" = None
     """In a map channel, as it is delivered: the publication that the entry was until now."""
 

@@ -205,6 +205,17 @@ def test_the_last_page_of_a_map_without_a_stream_tells_what_became_of_the_others
     clock.run(scene())
 
 
+def test_who_comes_back_to_a_map_without_a_stream_is_told_that_it_has_not_recovered(clock: Clock) -> None:
+    async def scene() -> None:
+        async with MapStage(EPHEMERAL) as stage:
+            await stage.fill("a")
+            result = await (await stage.enter()).subscribe(phase=LIVE, recover=True, offset=1, epoch="x")
+            assert result["was_recovering"] is True
+            assert not {"recovered", "recoverable", "state", "publications"} & result.keys()
+
+    clock.run(scene())
+
+
 # What is refused
 
 
@@ -227,6 +238,7 @@ def test_the_last_page_of_a_map_without_a_stream_tells_what_became_of_the_others
         ({**PERSISTENT, "tags_filter": True}, {"phase": STATE, "tf": {"key": "a", "cmp": "x"}}, INVALID),
         (PERSISTENT, {"phase": STATE, "epoch": "another"}, UNRECOVERABLE),
         (EPHEMERAL, {"phase": STATE, "epoch": "another"}, UNRECOVERABLE),
+        (PERSISTENT, {"phase": STATE, "offset": 3}, UNRECOVERABLE),
         (PERSISTENT, {"phase": STREAM, "recover": True, "offset": 1, "epoch": "another"}, UNRECOVERABLE),
         (PERSISTENT, {"phase": STREAM, "recover": True}, UNRECOVERABLE),
         (PERSISTENT, {"phase": LIVE, "recover": True, "offset": 1, "epoch": "another"}, UNRECOVERABLE),
@@ -420,7 +432,7 @@ def test_requests_of_one_session_are_answered_one_after_the_other(clock: Clock, 
             guest = reader.guest
             guest.say(
                 guest.command(subscribe=request),
-                guest.command(subscribe={**request, "cursor": "b", "offset": 3}),
+                guest.command(subscribe={**request, "cursor": "b"}),
                 guest.command(subscribe=request),
             )
             await asyncio.sleep(5)

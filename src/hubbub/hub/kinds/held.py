@@ -98,6 +98,14 @@ class HeldEntry(Entry):
             session.engine.turns.begin(session, channel, exit_unannounced(session, channel, self.subscription))
 
 
+async def show_anew(session: "Session", channel: str, subscription: Subscription) -> None:
+    """Shows others what a new grant says of a session that is in the channel."""
+    engine, member = session.engine, session.member(subscription.channel_info)
+    if subscription.present:
+        await engine.enter(channel, member)
+    await engine.mirrors.change(channel, subscription.declaration.rules, member)
+
+
 def is_seen(subscription: Subscription) -> bool:
     """Whether others see that the session is in the channel."""
     rules = subscription.declaration.rules

@@ -188,7 +188,8 @@ class _Step:
     async def _state(self) -> Entry:
         request, dialogue = self._request, self._dialogue
         page = await self._atlas.entries(request.channel, request.cursor, self._limit)
-        if request.epoch not in ("", page.position.epoch):
+        given = request.epoch or (self._rules.streams and request.offset)
+        if given and request.epoch != page.position.epoch:
             raise UnrecoverablePosition
         position = dialogue.position = dialogue.position or page.position
         entries = [entry for entry in page.entries if entry.offset <= position.offset]
@@ -232,6 +233,7 @@ class _Step:
         else:
             answer = LiveAnswer(session, request.channel, features)
         answer.result.type, answer.result.epoch = MAP, since.epoch
+        answer.result.was_recovering = request.recover
         answer.result.publish_debounce = round(rules.debounce * 1000)
         flags = features.flags | (Subscription.POSITIONED if rules.streams else 0)
         return await answer.prepare(_subscription(self._declaration, dialogue.grant, flags))

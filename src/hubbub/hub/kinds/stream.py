@@ -52,7 +52,8 @@ class _StreamFeatures(Features):
 
     @property
     def flags(self) -> int:
-        return super().flags | (Subscription.POSITIONED if self.positioned else 0)
+        positioned = Subscription.POSITIONED if self.positioned else 0
+        return super().flags | positioned | (Subscription.RECOVERABLE if self.recoverable else 0)
 
     def encoding(self, session: "Session", *, fresh: bool) -> Encoding:
         framing, codec = session.transport.framing, session.codec

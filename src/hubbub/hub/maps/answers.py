@@ -122,7 +122,7 @@ class CaughtUpAnswer(LiveAnswer):
         self._since = since
         self._most = most
         self.result.recoverable = True
-        self.result.recovered = self.result.was_recovering = request.recover
+        self.result.recovered = request.recover
         self.result.state = self._view.entries(entries)
 
     async def read(self) -> None:

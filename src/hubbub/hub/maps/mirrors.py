@@ -39,6 +39,14 @@ class Mirrors:
             self._keep(place, entry)
             await self._atlas.put(name, entry, only="touch")
 
+    async def change(self, channel: str, rules: Rules, member: Member) -> None:
+        """Shows a member that has entered with another info."""
+        for name, entry in _mirrored(channel, rules, member):
+            place = (name, entry.key)
+            if place in self._clients and entry.publisher is not None:
+                self._keep(place, entry)
+                await self._atlas.put(name, entry)
+
     async def exit(self, channel: str, rules: Rules, member: Member) -> None:
         """Ends what ``enter`` began."""
         for name, entry in _mirrored(channel, rules, member):
