@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
+import idna
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -15,7 +16,9 @@ from hubbub.spelling import meant_by
 
 _log = logging.getLogger("hubbub")
 _warned_of: set[str] = set()
-_ORIGIN = re.compile(r"[\w+.-]+://(\*\.)?[^/*\s]+/?")
+_ORIGIN = re.compile(r"([\w+.-]+://)(\*\.)?([^/*\s]+?)(:[0-9]+)?/?")
+_WITHOUT_HOST = ("*", "null", "file://")
+_DEFAULT_PORTS = {"http://": ":80", "https://": ":443"}
 
 
 class Settings(BaseSettings):
@@ -52,7 +55,8 @@ class Settings(BaseSettings):
     max_connections: int = Field(default=10_000, ge=1)
     """Live clients of this hub. More are refused before accept."""
     max_connections_per_address: int = Field(default=0, ge=0)
-    """Live clients from one address. 0: no limit, since a proxy is one address for all behind it."""
+    """Live clients from one address. 0: no limit, since a proxy is one address for all behind it. Clients of unknown
+    address, as on a Unix socket without `--forwarded-allow-ips`, are not limited."""
     handshake_timeout: float = Field(default=10.0, gt=0)
     """Seconds for a peer to send its whole handshake (`hubbub run` and `hubbub serve`) and to take the answer."""
     max_request_headers: int = Field(default=128, ge=1)
@@ -94,7 +98,7 @@ class Settings(BaseSettings):
     """Seconds in which a stop ends, whatever the clients do."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of web pages that may connect besides the server's own: ``https://app.example``, or for all of its
-    subdomains ``https://*.app.example``; ``*`` is any."""
+    subdomains ``https://*.app.example``. ``file://`` is Electron's; ``null`` is any sandboxed frame; ``*`` is any."""
     fan_out_slice: int = Field(default=1024, ge=1)
     """Receivers that are written to before the event loop gets its turn. What is made for them counts too."""
     api_key: SecretStr = SecretStr("")
@@ -119,10 +123,7 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins")
     @classmethod
     def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in value:
-            if origin != "*" and not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin!r} is not an origin such as 'https://app.example'")
-        return tuple(origin.rstrip("/").lower() for origin in value)
+        return tuple(_as_browsers_send(origin) for origin in value)
 
     @property
     def detection_bound(self) -> float:
@@ -166,6 +167,22 @@ def _ensure_no_contradiction(settings: Settings) -> None:
     ]  # fmt: skip
     if lines:
         raise UsageError("settings contradict each other: " + "; ".join(lines))
+
+
+def _as_browsers_send(origin: str) -> str:
+    """An origin in the form of the header: lower case, names in ASCII (IDNA), and without a default port."""
+    origin = origin.lower()
+    if origin in _WITHOUT_HOST:
+        return origin
+    parts = _ORIGIN.fullmatch(origin)
+    if parts is None:
+        raise ValueError(f"{origin!r} is not an origin such as 'https://app.example'")
+    scheme, star, host, port = (part or "" for part in parts.groups())
+    try:
+        labels = [label if label.isascii() else idna.encode(label, uts46=True).decode() for label in host.split(".")]
+    except idna.IDNAError:
+        raise ValueError(f"{origin!r} is not an origin such as 'https://app.example': no host has this name") from None
+    return f"{scheme}{star}{'.'.join(labels)}{'' if port == _DEFAULT_PORTS.get(scheme) else port}"
 
 
 def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:

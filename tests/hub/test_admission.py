@@ -44,6 +44,13 @@ APP = "https://app.example"
         ("https://shop.app.example", "api.example", ("https://*.app.example",)),
         ("https://a.b.APP.example", "api.example", (APP, "https://*.app.example")),
         ("http://shop.localhost:3000", "api.example", ("http://*.localhost:3000",)),
+        # Pages without a host, and names in Unicode, which browsers send in ASCII.
+        ("null", "app.example", ("null",)),
+        ("file://", "app.example", ("file://",)),
+        ("capacitor://localhost", "app.example", ("capacitor://localhost",)),
+        ("https://xn--bcher-kva.example", "app.example", ("https://bücher.example",)),
+        ("https://shop.xn--bcher-kva.example", "app.example", ("https://*.bücher.example",)),
+        ("https://app.example", "api.example", ("https://app.example:443",)),
         # Any.
         ("https://evil.example", "app.example", ("*",)),
         ("null", "app.example", ("*",)),
@@ -90,6 +97,15 @@ def test_this_origin_may_connect(origin: str | None, host: str | None, allowed: 
         ("https://shop.app.example:8443", "api.example", ("https://*.app.example",)),
         ("https://shop.app.example.evil.example", "api.example", ("https://*.app.example",)),
         ("https://evilapp.example", "api.example", ("https://*.app.example",)),
+        # It stands for labels of a host name, and for nothing else.
+        ("https://evil.example/.app.example", "api.example", ("https://*.app.example",)),
+        ("https://evil.example?.app.example", "api.example", ("https://*.app.example",)),
+        ("https://evil.example#.app.example", "api.example", ("https://*.app.example",)),
+        ("https://evil@.app.example", "api.example", ("https://*.app.example",)),
+        ("https://user:evil.app.example", "api.example", ("https://*.app.example",)),
+        ("https://.app.example", "api.example", ("https://*.app.example",)),
+        ("https://a..app.example", "api.example", ("https://*.app.example",)),
+        ("null", "api.example", ("file://", "https://*.app.example")),
         # Listed means the whole origin.
         ("http://app.example", "api.example", (APP,)),
         ("https://app.example:8443", "api.example", (APP,)),
@@ -125,6 +141,16 @@ def test_no_more_than_max_connections_enter_and_each_that_leaves_makes_room_for_
     admission.enter("192.0.2.2")
     with pytest.raises(TooManyConnections):
         admission.enter("192.0.2.3")
+
+
+def test_clients_of_unknown_address_are_limited_in_total_alone() -> None:
+    admission = Admission(max_connections=3, max_per_address=1)
+    for _ in range(3):
+        admission.enter("")
+    with pytest.raises(TooManyConnections, match="the server holds 3 connections"):
+        admission.enter("")
+    admission.leave("")
+    admission.enter("192.0.2.1")
 
 
 def test_one_address_may_be_limited_without_a_loss_to_the_others() -> None:

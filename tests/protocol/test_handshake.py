@@ -89,6 +89,24 @@ def test_a_list_may_be_spread_over_several_headers() -> None:
     assert upgrade.extensions == ["permessage-deflate; client_max_window_bits", "foo"]
 
 
+@pytest.mark.parametrize(
+    ("target", "path", "host"),
+    [
+        (b"http://hub.example/chat?a=1", b"/chat?a=1", b"hub.example"),
+        (b"HTTPS://hub.example:8443/chat", b"/chat", b"hub.example:8443"),
+        (b"ws://hub.example", b"/", b"hub.example"),
+        (b"wss://hub.example?a=/b", b"/?a=/b", b"hub.example"),
+        (b"http://anna:secret@[::1]:80/x@y", b"/x@y", b"[::1]:80"),
+        (b"/http://hub.example/chat", b"/http://hub.example/chat", b"server.example.com"),
+        (b"//hub.example/chat", b"//hub.example/chat", b"server.example.com"),
+    ],
+)
+def test_a_target_may_be_a_whole_uri_whose_host_counts(target: bytes, path: bytes, host: bytes) -> None:
+    upgrade = upgrade_of(head(line=b"GET " + target + b" HTTP/1.1"))
+    assert upgrade.target == path
+    assert [value for name, value in upgrade.headers if name == b"host"] == [host]
+
+
 def test_values_keep_their_case_and_colons_and_names_lose_their_case() -> None:
     upgrade = upgrade_of(head(None, (b"X-Trace-ID", b"Ab:Cd: 9")))
     assert (b"x-trace-id", b"Ab:Cd: 9") in upgrade.headers

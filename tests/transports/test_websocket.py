@@ -411,7 +411,8 @@ def test_a_foreign_page_and_a_plain_request_do_not_get_in(serve: Serve, implemen
     assert refused.value.response.status_code == 403
     with connect(url, origin=served.http):  # type: ignore[arg-type]
         pass
-    assert httpx.get(f"{served.http}/connection/websocket").status_code == 400
+    plain = httpx.get(f"{served.http}/connection/websocket")
+    assert (plain.status_code, plain.headers["sec-websocket-version"]) == (400, "13")
 
 
 def test_a_stop_ends_every_session_with_shutdown(serve: Serve, implementation: str) -> None:

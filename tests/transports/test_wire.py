@@ -371,6 +371,21 @@ def test_a_wrong_handshake_is_answered_with_what_is_wrong(
         assert peer.recv(4096).split(b" ")[1] == status
 
 
+def test_a_handshake_may_have_a_whole_uri_and_two_connection_fields(plain: FastAPI, serve: Serve) -> None:
+    seen: list[Any] = []
+
+    @plain.websocket("/seen")
+    async def endpoint(websocket: WebSocket) -> None:
+        seen.append((websocket.url.path, websocket.url.query, websocket.headers["host"]))
+        await websocket.close()
+
+    with serve(plain, "wire").dial() as peer:
+        handshake = HANDSHAKE.replace(b"GET / ", b"GET http://hub.example:8000/seen?a=1 ")
+        peer.sendall(handshake.replace(b"Connection: Upgrade", b"Connection: Upgrade\r\nConnection: keep-alive"))
+        assert peer.recv(4096).startswith(b"HTTP/1.1 403 ")
+    assert seen == [("/seen", "a=1", "hub.example:8000")]
+
+
 def test_bytes_that_are_no_frames_close_1002_with_a_reason(plain: FastAPI, serve: Serve, wire: str) -> None:
     with serve(plain, wire).dial() as peer:
         peer.sendall(HANDSHAKE.replace(b"GET / ", b"GET /echo "))

@@ -1,10 +1,12 @@
 """Who may connect at all: the Origin of the page, and how many there are already."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from hubbub.errors import OriginRefused, TooManyConnections, TooManyHeaders
 
+_LABELS = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)
 _DEFAULT_PORTS = {"http": ":80", "ws": ":80", "https": ":443", "wss": ":443"}
 
 
@@ -33,7 +35,11 @@ def ensure_origin_allowed(origins: Sequence[str], host: str | None, allowed: Ite
 
 def _covers(entry: str, origin: str) -> bool:
     before, star, after = entry.partition("*")
-    return origin.startswith(before) and origin.endswith(after) if star else origin == entry
+    if not star or entry == "*":
+        return bool(star) or origin == entry
+    # The star stands for labels of a host name, not for whatever text comes before the domain.
+    within = origin.startswith(before) and origin.endswith(after)
+    return within and _LABELS.fullmatch(origin, len(before), len(origin) - len(after)) is not None
 
 
 def ensure_not_cross_site(origins: Sequence[str], fetch_site: str | None) -> None:
@@ -67,14 +73,14 @@ class Admission:
         self._addresses: Counter[str] = Counter()
 
     def enter(self, address: str) -> None:
-        """Counts one more.
+        """Counts one more. An empty address is unknown: such clients are limited in total alone.
 
         Raises:
             TooManyConnections: there are as many as there may be; nothing was counted.
         """
         if self._total >= self._max:
             raise TooManyConnections(f"the server holds {self._max} connections already")
-        if self._max_per_address:
+        if self._max_per_address and address:
             if self._addresses[address] >= self._max_per_address:
                 raise TooManyConnections(f"{self._max_per_address} connections from one address already")
             self._addresses[address] += 1
@@ -83,7 +89,7 @@ class Admission:
     def leave(self, address: str) -> None:
         """Counts one less."""
         self._total -= 1
-        if self._max_per_address:
+        if self._max_per_address and address:
             self._addresses[address] -= 1
             if not self._addresses[address]:
                 del self._addresses[address]

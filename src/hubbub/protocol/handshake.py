@@ -7,12 +7,14 @@ what is checked here is what WebSocket asks for.
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import NamedTuple
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+_ABSOLUTE = re.compile(rb"(?:http|ws)s?://(?:[^/?#@]*@)?([^/?#@]+)([^#]*)", re.IGNORECASE)
 _FORBIDDEN = (b"\r", b"\n", b"\x00")
 _NAMES = {
     name: name
@@ -71,7 +73,20 @@ def parse_upgrade(head: bytes) -> Upgrade | Refusal:
         if token.strip()
     ]
     extensions = [value.decode("latin-1") for value in _values(headers, b"sec-websocket-extensions")]
-    return Upgrade(target, headers, keys[0], subprotocols, extensions)
+    return Upgrade(*_origin_form(target, headers), keys[0], subprotocols, extensions)
+
+
+def _origin_form(target: bytes, headers: Headers) -> tuple[bytes, Headers]:
+    """The path and query of a target, and headers whose Host is that of the target, if it names one.
+
+    A client may send the whole URI to any server, and then its host counts instead of the header's (RFC 9112 §3.2.2).
+    """
+    uri = _ABSOLUTE.fullmatch(target)
+    if uri is None:
+        return target, headers
+    host, path = uri.groups()
+    others = [(name, value) for name, value in headers if name != b"host"]
+    return path if path.startswith(b"/") else b"/" + path, [(_NAMES[b"host"], host), *others]
 
 
 def accept_response(upgrade: Upgrade, headers: Iterable[tuple[bytes, bytes]]) -> bytes:

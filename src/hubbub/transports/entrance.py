@@ -43,6 +43,12 @@ def admit(engine: Engine, scope: Scope) -> str:
         if engine.stopping:
             raise Restarting("the server stops")
         engine.admission.enter(address)
+        if not address and engine.settings.max_connections_per_address:
+            engine.registry.advice.give(
+                "address",
+                "the server does not know the addresses of clients, so max_connections_per_address limits nobody. "
+                "Behind a proxy on a Unix socket, start uvicorn with --forwarded-allow-ips='*'.",
+            )
     except (Refused, Restarting) as refused:
         _log.warning("refused %s to %s: %s", scope["path"], address, refused)
         raise

@@ -15,7 +15,9 @@ _STREAMS: tuple[tuple[str, Form, tuple[str, ...]], ...] = (
     ("/connection/uni_sse", UNI_SSE, ("GET", "POST")),
 )
 
-_NO_UPGRADE = PlainTextResponse("this is a WebSocket's address: upgrade the connection\n", 400)
+_NO_UPGRADE = PlainTextResponse(
+    "this is a WebSocket's address: upgrade the connection\n", 400, headers={"Sec-WebSocket-Version": "13"}
+)
 
 
 def sessions_router(running: Running) -> APIRouter:
