@@ -21,6 +21,7 @@ class SettingsByName(TypedDict, total=False):
     max_message_size: int
     message_rate: float
     byte_rate: float
+    work_rate: float
     rate_burst: float
     max_inbox_messages: int
     max_inbox_bytes: int
@@ -28,6 +29,8 @@ class SettingsByName(TypedDict, total=False):
     max_queued_bytes_total: int
     max_connections: int
     max_connections_per_address: int
+    max_request_head_size: int
+    max_request_headers: int
     handshake_timeout: float
     ping_interval: float
     ping_timeout: float
@@ -51,6 +54,7 @@ class SettingsByName(TypedDict, total=False):
     asyncapi_url: str
     history_size: int
     history_ttl: float
+    max_idle_channels: int
 
 
 class ChannelRules(TypedDict, total=False):
