@@ -88,7 +88,7 @@ def test_a_stream_ends_with_its_reason_when_the_server_is_told_to_exit(
 @pytest.mark.parametrize("ws", ["hubbub.wire:Protocol", "websockets-sansio", "wsproto"])
 def test_a_session_on_a_websocket_is_told_of_the_stop_in_its_own_words(serve: Callable[..., Served], ws: str) -> None:
     served = serve(channels(), ws=ws)
-    with connect(f"ws://{served.url}/connection/websocket") as peer:
+    with connect(f"{served.ws}/connection/websocket") as peer:
         peer.send('{"id":1,"connect":{}}')
         assert json.loads(peer.recv(5))["connect"]
         served.stop()
@@ -102,7 +102,7 @@ def test_the_last_of_the_allowed_requests_ends_the_streams(serve: Callable[..., 
     served = serve(channels(), limit_max_requests=3, **HTTP[http])
     peer = opened(served.port, OPENINGS["uni_sse"])
     for _ in range(3):
-        urllib.request.urlopen(f"http://{served.url}/ping", timeout=5).close()
+        urllib.request.urlopen(f"{served.http}/ping", timeout=5).close()
     served.thread.join(10)
     assert not served.thread.is_alive()
     assert SHUTDOWN in rest_of(peer)
@@ -143,7 +143,7 @@ def test_a_stream_that_is_not_read_keeps_no_server_whatever_is_around_the_app(
         peer.connect(("127.0.0.1", served.port))
         peer.sendall(head + body)
         assert peer.recv(100)
-        urllib.request.urlopen(f"http://{served.url}/fill", timeout=10).close()
+        urllib.request.urlopen(f"{served.http}/fill", timeout=10).close()
         served.stop()
 
 

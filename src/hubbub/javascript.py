@@ -27,7 +27,7 @@ def sdk_router() -> APIRouter:
     """``/connection/centrifuge.js``: the SDK, or a 404 that says what is missing."""
     router = APIRouter()
 
-    @router.get("/connection/centrifuge.js", include_in_schema=False)
+    @router.get("/connection/centrifuge.js", include_in_schema=False, operation_id="hubbub_sdk")
     async def sdk() -> Response:
         file = browser_sdk()
         if file is None:

@@ -9,13 +9,14 @@ from fastapi import APIRouter
 from msgspec import Raw, Struct, field
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import request_response
 
 from hubbub.api.methods import METHODS, decode, run
 from hubbub.errors import CommandError, InternalError, InvalidRequest, MethodNotFound
 from hubbub.hub.engine import Engine
 from hubbub.protocol.events import Error
 from hubbub.protocol.nulls import read
+from hubbub.transports.doors import http_door
 from hubbub.transports.entrance import Running
 
 _log = logging.getLogger("hubbub")
@@ -45,8 +46,8 @@ def api_router(running: Running) -> APIRouter:
     router = APIRouter()
     api = _Api(running)
     for name in METHODS:
-        router.routes.append(Route(f"/api/{name}", api.endpoint(name), methods=["POST"], include_in_schema=False))
-    router.routes.append(Route("/api/batch", api.batch, methods=["POST"], include_in_schema=False))
+        router.routes.append(http_door(f"/api/{name}", request_response(api.endpoint(name)), ("POST",)))
+    router.routes.append(http_door("/api/batch", request_response(api.batch), ("POST",)))
     return router
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.routing import request_response
 
 from hubbub.asyncapi.document import describe, document
 from hubbub.asyncapi.page import CONTENT_POLICY, page
@@ -14,6 +14,7 @@ from hubbub.asyncapi.schemas import Object
 from hubbub.asyncapi.servers import servers
 from hubbub.hub.registry import Registry
 from hubbub.settings import Settings
+from hubbub.transports.doors import http_door
 
 
 def asyncapi_router(registry: Registry, settings: Settings) -> APIRouter:
@@ -22,8 +23,8 @@ def asyncapi_router(registry: Registry, settings: Settings) -> APIRouter:
     url = settings.asyncapi_url
     if url:
         served = _Served(registry, settings)
-        router.routes.append(Route(url, served.page, include_in_schema=False))
-        router.routes.append(Route(f"{url}.json", served.json, include_in_schema=False))
+        router.routes.append(http_door(url, request_response(served.page), ("GET", "HEAD")))
+        router.routes.append(http_door(f"{url}.json", request_response(served.json), ("GET", "HEAD")))
     return router
 
 

@@ -1,5 +1,6 @@
 """The live sessions of one hub: who they are, by session, user and secret, and what the server does to them."""
 
+import asyncio
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ class Sessions:
         self._of_user: ByUser[Session] = ByUser()
         """From the moment when it is known who they are, in the order of that."""
         self._of_secret: dict[str, Session] = {}
+        self._endings: dict[Session, asyncio.Future[None]] = {}
         self._heartbeat = Heartbeat(settings.session_ping_interval, settings.session_pong_timeout)
 
     def __len__(self) -> int:
@@ -74,6 +76,17 @@ class Sessions:
             self._of_secret.pop(session.secret, None)
         self._engine.admission.leave(address)
         self._engine.clocks.unwatch()
+        if session in self._endings:
+            self._endings.pop(session).set_result(None)
+
+    async def ended(self, session: "Session") -> None:
+        """Waits for the end of a session. One task may wait for each."""
+        if session in self._all:
+            ending = self._endings[session] = self._engine.loop.create_future()
+            try:
+                await asyncio.shield(ending)
+            finally:
+                self._endings.pop(session, None)
 
     def end_all(self, fault: Disconnect) -> None:
         """Ends every session."""

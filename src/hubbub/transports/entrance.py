@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable
 from urllib.parse import parse_qs
 
-from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from hubbub.errors import Refused, Restarting
@@ -35,11 +34,17 @@ def admit(engine: Engine, scope: Scope) -> str:
         Restarting: the hub stops.
     """
     address = address_of(scope)
-    headers = Headers(scope=scope)
+    # One look at all fields: each connection comes by here, and Starlette's Headers look once for each name.
+    said: dict[bytes, list[str]] = {b"origin": [], b"sec-fetch-site": [], b"host": []}
+    for name, value in scope["headers"]:
+        if name in said:
+            said[name].append(value.decode("latin-1"))
+    origins = said[b"origin"]
+    site, host = (next(iter(said[name]), None) for name in (b"sec-fetch-site", b"host"))
     try:
         ensure_few_headers(len(scope["headers"]), engine.settings.max_request_headers)
-        ensure_not_cross_site(headers.getlist("origin"), headers.get("sec-fetch-site"))
-        ensure_origin_allowed(headers.getlist("origin"), headers.get("host"), engine.settings.allowed_origins)
+        ensure_not_cross_site(origins, site)
+        ensure_origin_allowed(origins, host, engine.settings.allowed_origins)
         if engine.stopping:
             raise Restarting("the server stops")
         engine.admission.enter(address)

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
 
+from hubbub.transports.doors import http_door, websocket_door
 from hubbub.transports.entrance import Running
 from hubbub.transports.streaming import HTTP_STREAM, SSE, UNI_HTTP_STREAM, UNI_SSE, EmulationDoor, Form, StreamDoor
 from hubbub.transports.websocket import WebSocketDoor
@@ -21,12 +21,15 @@ _NO_UPGRADE = PlainTextResponse(
 
 
 def sessions_router(running: Running) -> APIRouter:
-    """Routes to the apps of this package: ASGI apps, since FastAPI's own routes cost each connection more."""
+    """The routes of sessions; dependencies of the app and its routers hold for them."""
     router = APIRouter()
-    for path, one_way in (("/connection/websocket", False), ("/connection/uni_websocket", True)):
-        router.add_websocket_route(path, WebSocketDoor(running, unidirectional=one_way))  # type: ignore[arg-type]
-        router.routes.append(Route(path, _NO_UPGRADE, include_in_schema=False))
+    websockets = {"/connection/websocket": False, "/connection/uni_websocket": True}
+    # FastAPI tries one route after the other: the busiest come first.
+    for path, one_way in websockets.items():
+        router.routes.append(websocket_door(path, WebSocketDoor(running, unidirectional=one_way)))
+    router.routes.append(http_door("/emulation", EmulationDoor(running)))
     for path, form, methods in _STREAMS:
-        router.routes.append(Route(path, StreamDoor(running, form, methods), include_in_schema=False))
-    router.routes.append(Route("/emulation", EmulationDoor(running), include_in_schema=False))
+        router.routes.append(http_door(path, StreamDoor(running, form, methods)))
+    for path in websockets:
+        router.routes.append(http_door(path, _NO_UPGRADE))
     return router

@@ -9,6 +9,7 @@ from hubbub.hub.link import Link
 from hubbub.hub.transport import Transport
 from hubbub.protocol.codecs import JSON, PROTOBUF, UNIDIRECTIONAL
 from hubbub.transports.asgi import AsgiTransport
+from hubbub.transports.doors import HELD
 from hubbub.transports.entrance import Running, admit, open_session, query_of
 from hubbub.transports.exchange import EXTENSION
 
@@ -58,6 +59,8 @@ class WebSocketDoor:
         if self._unidirectional and query.get("cf_connect"):
             session.on_messages((query["cf_connect"],), 1, 0)
         await transport.serve()
+        if scope.get(HELD):
+            await engine.sessions.ended(session)
 
 
 def _link(subprotocol: str | None, query: dict[str, str]) -> Link:
