@@ -118,6 +118,41 @@ def test_the_document_is_made_anew_when_something_is_declared(monkeypatch: pytes
     assert len(made) == 3
 
 
+def test_the_document_and_the_page_are_rendered_once_however_they_are_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Counted(hubbub.asyncapi.router.Page):
+        def __init__(self, *given: Any) -> None:
+            made.append(1)
+            super().__init__(*given)
+
+    monkeypatch.setattr(hubbub.asyncapi.router, "Page", Counted)
+    hub = Hub()
+    hub.channel("news")
+    app, other = app_of(hub), app_of(hub)
+    for host in ("one.example", "two.example"):
+        for path in ("/asyncapi", "/asyncapi.json"):
+            assert f"{host}" in TestClient(app, f"http://{host}").get(path).text
+    assert len(made) == 1
+    other.title = "Another"
+    assert fetch(other)["info"]["title"] == "Another"
+    assert fetch(app)["info"]["title"] == "FastAPI"
+    assert len(made) == 2
+
+
+def test_who_has_the_document_is_told_that_it_is_the_same() -> None:
+    hub = Hub()
+    app = app_of(hub)
+    client = TestClient(app)
+    for path in ("/asyncapi", "/asyncapi.json"):
+        tag = client.get(path).headers["etag"]
+        same = client.get(path, headers={"if-none-match": f'"other", W/{tag}'})
+        assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+        assert TestClient(app, "http://other.example").get(path, headers={"if-none-match": tag}).status_code == 200
+    hub.channel("news")
+    assert client.get("/asyncapi.json", headers={"if-none-match": tag}).status_code == 200
+
+
 def test_what_json_cannot_say_is_null() -> None:
     hub = Hub()
 

@@ -339,6 +339,13 @@ def test_a_lifespan_of_ones_own(serve: Serve) -> None:
     in_room(serve("own_lifespan").opens("/ws/echo"))
 
 
+def test_dependencies_of_routers(serve: Serve) -> None:
+    site = serve("router_dependencies")
+    assert site.refuses("/connection/websocket") == 401
+    assert site.posts("/api/info", {})[0] == 403
+    site.opens("/connection/websocket", headers={"cookie": "session=s"})
+
+
 def test_the_tests_shown_pass() -> None:
     # Not with this suite's configuration: a newer Starlette warns where httpx2 is not installed.
     options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(EXAMPLES)]

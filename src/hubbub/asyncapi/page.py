@@ -23,15 +23,33 @@ CONTENT_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """For the header: no script, no request, no style but the page's own."""
+_SERVERS = Html("<servers>")
+"""Stands where the servers go. Text of the app's cannot look like it, since that is escaped."""
 
 
-def page(document: Object, source: str) -> str:
-    """The page.
+class Page:
+    """The page of one document, made once: only how the app is reached differs from request to request.
 
     Args:
         document: as ``hubbub.asyncapi.document`` made it.
         source: where the document itself is.
     """
+
+    def __init__(self, document: Object, source: str) -> None:
+        whole = _whole(document, source)
+        self._before, _, self._after = whole.partition(_SERVERS)
+
+    def text(self, servers: Object) -> str:
+        """The page for a client that reaches the app by ``servers``."""
+        return f"{self._before}{joined(map(_server, servers.values()))}{self._after}"
+
+
+def page(document: Object, source: str) -> str:
+    """The page of a document, for its own servers; the arguments are those of ``Page``."""
+    return Page(document, source).text(document.get("servers", {}))
+
+
+def _whole(document: Object, source: str) -> str:
     info, parts = document["info"], _Parts(document)
     sections = (
         ("Channels", "panels", parts.channels()),
@@ -75,11 +93,7 @@ class _Parts:
         return [self._panel(key, one) for key, one in self._document["channels"].items() if one["address"] is None]
 
     def connections(self) -> list[Html]:
-        found = []
-        for server in self._document.get("servers", {}).values():
-            address = f"{server['protocol']}://{server['host']}{server['pathname']}"
-            description = paragraphs(server["description"])
-            found.append(_card(server["title"], element("p", element("code", address), class_="address"), description))
+        found = [_SERVERS] if self._document.get("servers") else []
         for scheme in self._document["components"].get("securitySchemes", {}).values():
             found.append(_card(scheme.get("bearerFormat", "Token"), paragraphs(scheme["description"])))
         return found
@@ -145,6 +159,12 @@ def _title(channel: Object) -> Html:
 
 def _card(title: str, *content: Html, id: str = "") -> Html:
     return element("article", element("h3", title), *content, class_="card", id=id)
+
+
+def _server(server: Object) -> Html:
+    address = f"{server['protocol']}://{server['host']}{server['pathname']}"
+    description = paragraphs(server["description"])
+    return _card(server["title"], element("p", element("code", address), class_="address"), description)
 
 
 def _parameter(parameter: Object) -> Schema:
