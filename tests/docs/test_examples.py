@@ -363,4 +363,4 @@ def test_the_tests_shown_pass() -> None:
         check=False,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert "11 passed" in finished.stdout
+    assert "12 passed" in finished.stdout

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -140,6 +141,19 @@ def test_the_chat_of_the_readme_works_as_written(tmp_path: Path, opens: Callable
         ben.leaves()
         anna.sees("< A client left the chat")
         assert server.faults() == []
+
+
+def test_the_test_of_the_readme_passes(tmp_path: Path) -> None:
+    readme = Guide("README.md")
+    for name in ("chat_server.py", "test_chat.py"):
+        (tmp_path / name).write_text(readme.file(name))
+    command = re.findall(r"^\$ python (-m pytest .+)$", readme.block("console", "-m pytest"), re.M)[0].split()
+    # Not with this suite's configuration: a newer Starlette warns where httpx2 is not installed.
+    options = ["-p", "no:cacheprovider", "-c", os.devnull]
+    finished = subprocess.run(
+        [sys.executable, *command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "1 passed" in finished.stdout, finished.stdout + finished.stderr
 
 
 def test_the_page_of_the_readme_misses_nothing(tmp_path: Path, browser: Browser) -> None:
