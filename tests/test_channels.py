@@ -285,7 +285,7 @@ def test_names_that_anybody_may_make_up_do_not_fill_the_memory() -> None:
 
 
 def test_a_name_that_is_much_too_long_is_not_even_looked_at() -> None:
-    made, _ = catalogue("{a}-{b}-{c}:x")
+    made, _ = catalogue("{a}-{b}:x")
     with pytest.raises(UnknownChannel):
         made.find("-" * 60_000 + ":")
 
@@ -294,3 +294,19 @@ def test_a_name_outside_ascii_is_found_and_not_kept() -> None:
     made, (room,) = catalogue("{room}")
     assert made.find("rööm")[0] is room
     assert made._found == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["{a:path}-{b:path}:x", "{a:path}:{b:path}:x", "dm:{a}-{b}-{c}", "{a}{b}{c}", "{a:path}:{b}-{c}"]
+)
+def test_a_pattern_that_takes_long_to_match_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="parameters that may end anywhere"):
+        Pattern(text)
+
+
+def test_a_pattern_may_have_any_number_of_parameters_before_colons_and_one_that_ends_elsewhere() -> None:
+    many = Pattern("a:{b}:{c}:{d}-{e}:{f}:{g:path}")
+    assert many.match("a:1:2:3-4-5:6:7:8") == {"b": "1", "c": "2", "d": "3-4", "e": "5", "f": "6", "g": "7:8"}
+    assert many.match("a:1:2:345:6:7") is None
+    assert Pattern("{a:path}-{b}").match("x:-y-z") == {"a": "x:-y", "b": "z"}
+    assert Pattern("{a:path}:{b}").match("x:y:z") == {"a": "x:y", "b": "z"}

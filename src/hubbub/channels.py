@@ -106,10 +106,11 @@ def check_rules(given: Mapping[str, Any]) -> Rules:
 class Pattern:
     """A channel name with parameters: ``chat:{room}``.
 
-    ``{name}`` matches anything without a colon, ``{name:path}`` anything. All else matches itself.
+    ``{name}`` matches anything without a colon, ``{name:path}`` anything. All else matches itself. One parameter may
+    end anywhere; a colon or the end is behind all others, or a long name would take long to match.
 
     Raises:
-        UsageError: it is malformed or no text, or names a parameter twice.
+        UsageError: it is malformed or no text, names a parameter twice, or takes long to match.
     """
 
     def __init__(self, text: str) -> None:
@@ -125,11 +126,19 @@ class Pattern:
         if not text or "{" in literal or "}" in literal or not literal.isascii():
             raise UsageError(f"{text!r} is no channel pattern; write ASCII such as 'news' or 'chat:{{room}}'")
         parts = []
-        end = 0
+        end = open_ends = 0
         for match in _PARAMETER.finditer(text):
             parts.append(re.escape(text[end : match.start()]))
-            parts.append(f"(?P<{match[1]}>{'.*' if match[2] else '[^:]+'})")
             end = match.end()
+            # Behind ``[^:]+`` and in front of a colon there is nothing to try again.
+            certain = end == len(text) or (text[end] == ":" and not match[2])
+            open_ends += not certain
+            parts.append(f"(?P<{match[1]}>{'.*' if match[2] else '[^:]++' if certain else '[^:]+'})")
+        if open_ends > 1:
+            raise UsageError(
+                f"the pattern {text!r} has {open_ends} parameters that may end anywhere, so that a name takes long to "
+                "match: put a colon behind each, or use one {name:path}, at the end"
+            )
         self._expression = re.compile("".join([*parts, re.escape(text[end:])]), re.DOTALL)
         self.prefix = text.partition("{")[0]
 

@@ -87,6 +87,8 @@ class Settings(BaseSettings):
     """Channels that one session is in. More: error 106, or 3505 where the server subscribes."""
     max_channel_length: int = Field(default=255, ge=1, le=1024)
     """Bytes of a channel's name. Longer: error 107."""
+    max_filters_per_channel: int = Field(default=1000, ge=1)
+    """Different tags filters of the subscribers of one channel; equal ones count once. More: error 106, temporary."""
     max_connections_per_user: int = Field(default=0, ge=0)
     """Live sessions of one user. 0: no limit. More: refused (3504)."""
     max_history_publications: int = Field(default=300, ge=1)

@@ -206,6 +206,21 @@ CHANNELS = (
         ("step[11].http.body.result.responses[0].*",),
     ),
     Explanation(
+        "no command may name a channel that is too long to subscribe to",
+        (
+            "publish: name too long",
+            "presence: name too long",
+            "presence_stats: name too long",
+            "history: name too long",
+        ),
+        ("step[2].messages.a[0].*",),
+    ),
+    Explanation(
+        "no command may name a channel that is too long to subscribe to",
+        ("API publish: errors",),
+        ("step[13].http.body.*",),
+    ),
+    Explanation(
         "who is nobody is no user that a channel is limited to",
         ("subscribe anonymously: user-limited", "subscribe anonymously: user-limited of nobody and a user"),
     ),

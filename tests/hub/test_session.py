@@ -693,6 +693,23 @@ def test_a_channel_that_cannot_be_subscribed_to_says_why(clock: Clock, channel: 
     clock.run(scenario())
 
 
+@pytest.mark.parametrize("method", ["publish", "presence", "presence_stats", "history"])
+def test_no_command_may_name_a_channel_that_is_too_long(clock: Clock, method: str) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(max_channel_length=10)
+        stage.channel(
+            "{room}", history=1, presence=True, may_publish="everyone", may_see_presence="everyone",
+            may_read_history="everyone",
+        )  # fmt: skip
+        guest = await stage.enter()
+        data = {"data": 1} if method == "publish" else {}
+        assert (await guest.ask(**{method: {"channel": "x" * 11, **data}}))["error"]["code"] == 107
+        assert "error" not in await guest.ask(**{method: {"channel": "x" * 10, **data}})
+        assert "error" not in await guest.ask(unsubscribe={"channel": "x" * 11}), "it is not in there, as always"
+
+    clock.run(scenario())
+
+
 # Subscribing
 
 

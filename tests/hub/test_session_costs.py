@@ -8,6 +8,7 @@ import pytest
 from centrifuge.protocol import client_pb2
 from google.protobuf.internal.encoder import _VarintBytes  # type: ignore[attr-defined]
 from tests.clock import Clock, ticks
+from tests.hub.fakes import FakeTransport, TupleFraming
 from tests.hub.maps.stage import PERSISTENT, SMALL_PAGES, MapStage
 from tests.hub.sessions import BINARY, ONE_WAY, TODAY, WEBSOCKET, Guest, Json, SessionStage
 
@@ -287,6 +288,45 @@ def test_the_pages_of_a_map_are_answered_to_the_last_once_the_first_is(clock: Cl
             assert pages == 10
             assert (await guest.ask(unsubscribe={"channel": "board:1"})).keys() == {"id", "unsubscribe"}
             assert (await guest.ask(subscribe=page))["error"]["code"] == 111
+
+    clock.run(scenario())
+
+
+# Filters
+
+
+@pytest.mark.parametrize("type_", [0, 1])
+def test_a_channel_has_a_bounded_number_of_different_filters(
+    clock: Clock, caplog: pytest.LogCaptureFixture, type_: int
+) -> None:
+    def wants(value: str) -> Json:
+        return {"type": type_, **({"phase": 2} if type_ else {}), "tf": {"key": "to", "cmp": "eq", "val": value}}
+
+    async def scenario() -> None:
+        async with MapStage({"mode": "persistent", "tags_filter": True}, max_filters_per_channel=3) as maps:
+            stage, channel = maps.sessions, "board:1" if type_ else "room"
+            stage.channel("room", tags_filter=True)
+            framing = TupleFraming()  # one, as connections of one kind have
+
+            async def ask(**request: Any) -> tuple[Guest, Json]:
+                guest = stage.arrive(transport=FakeTransport(framing))
+                await guest.ask(connect={})
+                return guest, await guest.ask(subscribe={"channel": channel, **request})
+
+            guests = []
+            for name in ("anna", "bob", "carol"):
+                guest, reply = await ask(**wants(name))
+                assert "subscribe" in reply
+                guests.append(guest)
+            _, refused = await ask(**wants("dora"))
+            assert (refused["error"]["code"], refused["error"]["temporary"]) == (106, True)
+            assert "max_filters_per_channel" in caplog.text
+            assert "subscribe" in (await ask(**wants("anna")))[1], "the same filter is no more"
+            guests[1].transport.leaves()
+            await ticks(3)
+            assert "subscribe" in (await ask(**wants("dora")))[1]
+            plain = {"type": type_, **({"phase": 2} if type_ else {})}
+            assert "subscribe" in (await ask(**plain))[1], "and none is none"
 
     clock.run(scenario())
 

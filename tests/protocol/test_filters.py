@@ -262,6 +262,12 @@ def test_changing_what_was_sent_does_not_change_the_filter() -> None:
         (nested(33), "a filter has at most 32 levels"),
         (both(*[YES] * 256), "a filter has at most 256 nodes"),
         (both(*[both(*[YES] * 15)] * 16), "a filter has at most 256 nodes"),
+        (tag("a", "in", *map(str, range(513))), "a filter has at most 512 values in all 'vals' together"),
+        (both(*[tag("a", "in", *map(str, range(64)))] * 9), "a filter has at most 512 values"),
+        (tag("a", "eq", "x" * 16384), "a filter has at most 16384 bytes of names and values"),
+        (tag("a", "eq", "é" * 8192), "a filter has at most 16384 bytes"),
+        (tag("x" * 16385, "ex"), "a filter has at most 16384 bytes"),
+        (both(tag("a", "in", "x" * 9000), tag("b", "eq", "x" * 9000)), "a filter has at most 16384 bytes"),
     ],
 )
 def test_an_invalid_filter_is_refused_with_a_sentence(node: Node, sentence: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
+from hubbub.channels import check_name
 from hubbub.errors import InvalidRequest
 from hubbub.hub.declaration import Declaration
 from hubbub.hub.engine import Engine
@@ -68,11 +69,10 @@ def find(engine: Engine, channel: str) -> Declaration:
     """What is declared for a channel.
 
     Raises:
-        InvalidRequest: it is empty.
+        InvalidRequest: it is empty, or longer than a channel's name may be.
         UnknownChannel: nothing is.
     """
-    if not channel:
-        raise InvalidRequest
+    check_name(channel, engine.settings.max_channel_length)
     return engine.registry.catalogue.find(channel)[0]
 
 

@@ -45,6 +45,11 @@ class Encoding(ABC):
         """The encoding of a receiver that has got ``events`` in this one."""
         return self
 
+    @property
+    def lasting(self) -> "Encoding":
+        """What it becomes when its receivers are no longer ahead of what was delivered."""
+        return self
+
     def push_all(self, batch: Any, receivers: Iterable[Any]) -> None:
         """Pushes a batch to receivers of this encoding; what one of them raises reaches no other."""
         self.framing.push_all(batch, receivers)
@@ -187,6 +192,10 @@ class Ahead(Encoding):
             elif type(event) is Publication:
                 before = event
         return self._encoding.join(channel, rest, before) if rest else None
+
+    @property
+    def lasting(self) -> Encoding:
+        return self._encoding
 
     def _is_new(self, event: Event) -> bool:
         offset, epoch = self.position

@@ -315,6 +315,13 @@ class Fanout:
         room = self._rooms.get(channel)
         return len(room) if room is not None else 0
 
+    def has_room_for(self, channel: str, encoding: Encoding, most: int) -> bool:
+        """Whether a receiver may be written to in this way, where those of a channel may be in so many ways."""
+        room = self._rooms.get(channel)
+        if room is None or len(room.receivers) < most:
+            return True
+        return any(encoding == other.lasting for other in room.receivers)
+
     def channels(self) -> dict[str, int]:
         """The channels that have receivers here, and how many."""
         return {channel: len(room) for channel, room in self._rooms.items()}

@@ -132,7 +132,6 @@ async def subscribe(session: "Session", number: int, request: SubscribeRequest) 
     engine, channel = session.engine, request.channel
     if request.delta not in ("", FOSSIL):
         raise BadRequest
-    check_name(channel, engine.settings.max_channel_length)
     if channel in session.subscriptions:
         raise AlreadySubscribed
     if _is_full(session):

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import asdict
 
 from hubbub.auth.base import Grant, Identity
-from hubbub.channels import Who
+from hubbub.channels import Who, check_name
 from hubbub.errors import (
     BadRequest,
     CommandError,
@@ -334,6 +334,8 @@ class Session:
         if method in _OF_A_CHANNEL and not request.channel:
             raise BadRequest
         try:
+            if method in _LOOK_UP:
+                check_name(request.channel, self.engine.settings.max_channel_length)
             if method == "connect":
                 await self._connect(command.id, request)
             elif method == "subscribe":
@@ -631,5 +633,7 @@ class Session:
 _OF_A_CHANNEL = frozenset(
     ("subscribe", "unsubscribe", "publish", "presence", "presence_stats", "history", "sub_refresh")
 )
+_LOOK_UP = _OF_A_CHANNEL - {"unsubscribe", "sub_refresh"}
+"""Commands that look up what is declared for a channel; the others are about one that the session is in."""
 _WORTH_DOING = frozenset(("publish", "rpc", "send"))
 """Commands that are worked off though the client has left: they have an effect besides the answer."""

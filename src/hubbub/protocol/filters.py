@@ -20,8 +20,12 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Protocol, TypeAlias
 
-_MOST_LEVELS, _MOST_NODES = 32, 256
+from hubbub.protocol.publication import size_of
+
+_MOST_LEVELS, _MOST_NODES, _MOST_VALUES = 32, 256, 512
 """Of a whole filter. With so many comparisons of numbers, the slowest kind, it matches within 40 µs."""
+_MOST_TEXT = 16 * 1024
+"""Bytes of all names and values in a filter. With so many values and so much text, it takes about 100 KiB."""
 _LONGEST_NUMBER = 200
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]{1,19})?")
 """What Centrifugo takes for a number. There is no exponent, so none can make a short text an enormous number."""
@@ -54,7 +58,8 @@ class Filter(ABC):
         """The filter that was sent as ``node``.
 
         Raises:
-            ValueError: It is not valid, or has more than 32 levels or 256 nodes. The sentence is for its author.
+            ValueError: It is not valid, or has more than 32 levels, 256 nodes, 512 values in ``vals``, or 16 KiB of
+                names and values. The sentence is for its author.
         """
         _ensure_within_bounds(node)
         return _parse(node)
@@ -65,13 +70,20 @@ class Filter(ABC):
 
 
 def _ensure_within_bounds(root: Node) -> None:
-    level, count = [root], 1
+    level, nodes, values, text = [root], 1, 0, 0
     for _ in range(_MOST_LEVELS):
+        for node in level:
+            values += len(node.vals)
+            if values > _MOST_VALUES:
+                raise ValueError(f"a filter has at most {_MOST_VALUES} values in all 'vals' together")
+            text += sum(map(size_of, (node.key, node.val, *node.vals)))
+            if text > _MOST_TEXT:
+                raise ValueError(f"a filter has at most {_MOST_TEXT} bytes of names and values")
         level = [child for node in level for child in node.nodes]
         if not level:
             return
-        count += len(level)
-        if count > _MOST_NODES:
+        nodes += len(level)
+        if nodes > _MOST_NODES:
             raise ValueError(f"a filter has at most {_MOST_NODES} nodes")
     raise ValueError(f"a filter has at most {_MOST_LEVELS} levels")
 

@@ -6,12 +6,14 @@ loop in which the answer goes out, the session's transport joins in its place, a
 answer has not.
 """
 
+from abc import abstractmethod
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from hubbub.errors import InsufficientState
+from hubbub.errors import InsufficientState, LimitExceeded
 from hubbub.hub.encodings import HOLD, Encoding, Held
 from hubbub.hub.kinds.base import Entry
+from hubbub.hub.kinds.features import Features
 from hubbub.hub.subscription import Subscription
 from hubbub.protocol.events import SubscribeResult
 from hubbub.protocol.position import Position
@@ -26,11 +28,11 @@ class HeldEntry(Entry):
 
     subscription: Subscription | None = None
 
-    def __init__(self, session: "Session", channel: str, *, pushes_presence: bool) -> None:
+    def __init__(self, session: "Session", channel: str, features: Features) -> None:
         self.result = SubscribeResult()
         self._session = session
         self._channel = channel
-        self._pushes_presence = pushes_presence
+        self._features = features
         self._held = Held()
         self._position: Position | None = None
         """Where the answer ends, if publications are counted."""
@@ -41,6 +43,7 @@ class HeldEntry(Entry):
         Raises:
             CommandError: the subscription cannot be had; nothing of it is left.
         """
+        self._ensure_few_filters()
         await self._session.engine.join(self._channel, self._held, HOLD)
         self._held.clear()  # before its return there may be gaps: who came, but not that it left
         try:
@@ -50,6 +53,24 @@ class HeldEntry(Entry):
             self.abandon()
             raise
         return self
+
+    @abstractmethod
+    def encoding(self, *, fresh: bool) -> Encoding:
+        """How the session is written to. ``fresh``: it has no publication yet that a delta could be made against."""
+
+    def _ensure_few_filters(self) -> None:
+        engine = self._session.engine
+        most = engine.settings.max_filters_per_channel
+        if self._features.filter is None or engine.fanout.has_room_for(self._channel, self.encoding(fresh=True), most):
+            return
+        engine.registry.advice.give(
+            "filters",
+            "the subscribers of channel %.80r have %d different tags filters: one more is refused with 106. "
+            "Each is matched and encoded anew for each publication; max_filters_per_channel allows more.",
+            self._channel,
+            most,
+        )
+        raise LimitExceeded("limit exceeded: the channel has as many different filters as it may", temporary=True)
 
     async def read(self) -> None:
         """Reads what the session missed into the answer: from now on, nothing is missed."""
@@ -86,7 +107,7 @@ class HeldEntry(Entry):
                     if event.epoch != epoch or event.offset != offset + 1:
                         raise InsufficientState
                     self._position = Position(event.offset, epoch)
-            elif not self._pushes_presence:
+            elif not self._features.pushes_presence:
                 continue
             rest.append(event)
         return rest

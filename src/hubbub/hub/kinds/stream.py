@@ -67,16 +67,19 @@ class _StreamEntry(held.HeldEntry):
     def __init__(
         self, session: "Session", declaration: "Declaration", request: SubscribeRequest, features: _StreamFeatures
     ) -> None:
-        super().__init__(session, request.channel, pushes_presence=features.pushes_presence)
+        super().__init__(session, request.channel, features)
         self._declaration = declaration
         self._request = request
-        self._features = features
+        self._stream = features
         self._recovered: Sequence[Publication] | None = None
         self.result.delta = features.delta
         self.result.was_recovering = request.recover or features.auto_cache
 
+    def encoding(self, *, fresh: bool) -> Encoding:
+        return self._stream.encoding(self._session, fresh=fresh)
+
     async def read(self) -> None:
-        request, features, result = self._request, self._features, self.result
+        request, features, result = self._request, self._stream, self.result
         engine = self._session.engine
         if not features.positioned:
             return
@@ -114,12 +117,12 @@ class _StreamEntry(held.HeldEntry):
             (pattern, "max_recovered"),
             "a client missed more than %d publications of %r, so they are not recovered, though the history may have "
             "them. Declare the channel with a larger max_recovered, or raise HUBBUB_MAX_RECOVERED_PUBLICATIONS.",
-            self._features.most,
+            self._stream.most,
             pattern,
         )
 
     def _messages(self, missed: Sequence[Publication]) -> list[Any]:
-        codec, features = self._session.codec, self._features
+        codec, features = self._session.codec, self._stream
         if features.filter is not None:
             return [codec.publication(one) for one in missed if features.filter.matches(one.tags)]
         if not features.delta:
@@ -132,7 +135,7 @@ class _StreamEntry(held.HeldEntry):
         top = self._position
         follows = self._session.engine.fanout.follows
         knows_last = bool(self._recovered) and top is not None and follows(self._channel, top)
-        return self.go_live(self._features.encoding(self._session, fresh=not knows_last))
+        return self.go_live(self.encoding(fresh=not knows_last))
 
 
 class Stream(Kind):

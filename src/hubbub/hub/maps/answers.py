@@ -78,17 +78,19 @@ class LiveAnswer(HeldEntry):
     """The subscription, to changes from now on."""
 
     def __init__(self, session: "Session", channel: str, features: Features) -> None:
-        super().__init__(session, channel, pushes_presence=features.pushes_presence)
-        self._features = features
+        super().__init__(session, channel, features)
         self._view = View(session.codec, features)
         self.result.delta = features.delta
 
-    def commit(self) -> Sequence[Any]:
+    def encoding(self, *, fresh: bool) -> Encoding:
         features = self._features
         framing, codec = self._session.transport.framing, self._session.codec
         make = map_deltas if features.delta else pushes
         encoding: Encoding = make(framing, codec, presence=features.pushes_presence)
-        return self.go_live(encoding if features.filter is None else FilteredMap(encoding, features.filter))
+        return encoding if features.filter is None else FilteredMap(encoding, features.filter)
+
+    def commit(self) -> Sequence[Any]:
+        return self.go_live(self.encoding(fresh=True))
 
 
 class RenewedAnswer(LiveAnswer):
