@@ -47,7 +47,7 @@ install:                 ## all that the suite needs
 
 .venv/package: .venv/bin/python pyproject.toml constraints.txt
 	@echo "make: Hubbub and what it depends on"
-	@$(PIP) -e .
+	@$(PIP) -e '.[standard]'
 	@touch $@
 
 .venv/dev: .venv/package

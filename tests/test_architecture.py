@@ -11,7 +11,7 @@ SOURCE = Path(hubbub.__file__).parent
 MODULES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if "examples" not in path.parts)
 
 LAYERS = (
-    {"errors", "settings", "logs", "redaction", "spelling", "identifiers", "workers", "hosting"},
+    {"canaries", "errors", "settings", "logs", "redaction", "spelling", "identifiers", "workers", "hosting"},
     {"protocol"},
     {"brokers", "channels", "auth"},
     {"hub"},

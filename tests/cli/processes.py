@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -46,9 +46,17 @@ def run(
 class Process:
     """A command that runs until it is told to stop."""
 
-    def __init__(self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        command: Sequence[str] = COMMAND,
+        files: Sequence[int] = (),
+    ) -> None:
         self._process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
+            pass_fds=files,
             cwd=cwd,
             env=environment(env),
             stdin=subprocess.DEVNULL,

@@ -2,15 +2,12 @@
 
 import asyncio
 import contextvars
-import dataclasses
 import gc
-import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from typing import Annotated, Any
 
-import fastapi
 import pytest
 from fastapi import (
     BackgroundTasks,
@@ -27,8 +24,6 @@ from fastapi import (
     Security,
     WebSocket,
 )
-from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import get_dependant, solve_dependencies
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
@@ -773,43 +768,3 @@ def test_what_a_message_does_not_have_is_said_at_the_declaration(dependency: Any
 
     with pytest.raises(UsageError, match=f"publish: .*{words}"):
         Handler(publish, path=["room"])
-
-
-def test_fastapi_resolves_dependencies_as_it_did_when_this_was_written() -> None:
-    """The canary, for FastAPI from 0.135 to 0.165: its resolver is not public, so what is relied on is looked at."""
-    assert (0, 135) <= tuple(map(int, fastapi.__version__.split(".")[:2])) <= (0, 165), "look, then widen the range"
-    reads = {"path", "call", "name", "own_oauth_scopes", "parent_oauth_scopes", "use_cache", "scope"}
-    assert reads <= set(inspect.signature(get_dependant).parameters)
-    solves = {"request", "dependant", "async_exit_stack", "embed_body_fields"}
-    solving = inspect.signature(solve_dependencies).parameters
-    assert solves <= set(solving)
-    assert all(solving[name].default is not inspect.Parameter.empty for name in set(solving) - solves)
-    fields = {field.name for field in dataclasses.fields(Dependant)}
-    assert {"dependencies", "call", "name", "scope", "use_cache", "path", "body_params", "path_params"} <= fields
-    assert {"request_param_name", "websocket_param_name", "response_param_name"} <= fields
-    assert {"background_tasks_param_name", "security_scopes_param_name"} <= fields
-    assert {"own_oauth_scopes", "parent_oauth_scopes"} <= fields
-
-
-def test_fastapi_keeps_what_is_to_be_closed_in_the_stacks_of_the_scope(clock: Clock) -> None:
-    """The canary for what no signature tells."""
-    log = Log()
-
-    async def endpoint(a: Annotated[str, Depends(log.opened)]) -> None: ...
-
-    async def scenario() -> None:
-        scope: dict[str, Any] = {"type": "http", "headers": [], "query_string": b"", "path_params": {}}
-        async with AsyncExitStack() as inner, AsyncExitStack() as unused:
-            scope |= {"fastapi_inner_astack": inner, "fastapi_function_astack": inner}
-            solved = await solve_dependencies(
-                request=Request(scope),
-                dependant=get_dependant(path="", call=endpoint),
-                async_exit_stack=unused,
-                embed_body_fields=False,
-            )
-            assert (solved.values, solved.errors) == ({"a": "value"}, [])
-            await unused.aclose()
-            assert log == ["open"]
-        assert log == ["open", "close"]
-
-    clock.run(scenario())

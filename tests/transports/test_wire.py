@@ -2,17 +2,14 @@
 
 import asyncio
 import contextlib
-import inspect
 import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from starlette.responses import JSONResponse
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -479,23 +476,6 @@ def test_after_the_peer_has_gone_send_raises_oserror(serve: Serve, wire: str) ->
     with connect(f"{serve(app, wire, lifespan='off').ws}/"):
         pass
     within(3, lambda: raised, "the error")
-
-
-def test_uvicorn_calls_protocol_classes_as_it_did_when_ours_was_written() -> None:
-    """The canary: uvicorn's contract with them is not public, so what ours relies on is looked at here."""
-    theirs = inspect.signature(WebSocketsSansIOProtocol.__init__).parameters
-    assert list(theirs) == list(inspect.signature(Protocol.__init__).parameters)
-    for name in ("connection_made", "data_received", "connection_lost", "shutdown", "eof_received"):
-        assert callable(getattr(WebSocketsSansIOProtocol, name))
-    state = uvicorn.server.ServerState()
-    assert isinstance(state.connections, set)
-    assert isinstance(state.tasks, set)
-    assert isinstance(state.default_headers, list)
-    config = uvicorn.Config("x:y", log_config=None, interface="asgi3")
-    for name in ("ws_max_size", "ws_max_queue", "ws_ping_interval", "ws_ping_timeout", "ws_per_message_deflate"):
-        assert hasattr(config, name)
-    for name in ("root_path", "asgi_version", "limit_concurrency", "access_log"):
-        assert hasattr(config, name)
 
 
 def test_a_connection_that_the_app_attached_to_outlives_the_app(serve: Serve, wire: str) -> None:

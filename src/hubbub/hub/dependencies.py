@@ -1,8 +1,8 @@
 """What handlers take from their connection: FastAPI's dependencies, resolved by FastAPI, for each message.
 
 Theory of operation. FastAPI's ``get_dependant`` reads signatures into a tree, its ``solve_dependencies``
-resolves a tree. Both are its inner workings, so they are used in this module only: see the pinned range in
-pyproject.toml, and the canary in the tests. In between, the tree is fitted to messages:
+resolves a tree. Both are its inner workings, so they are used in this module only, and ``hubbub.hub.canary`` tries
+them before the first handler with dependencies is declared. In between, the tree is fitted to messages:
 
     scope="request"                  becomes a look into the ConnectionScope, which opens it once
     Request, WebSocket               become views of the handshake, whatever the transport is
@@ -21,8 +21,6 @@ from dataclasses import replace
 from typing import Annotated, Any, NamedTuple, NoReturn, TypeVar, cast, get_args
 
 from fastapi import Depends, params
-from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import get_dependant, solve_dependencies
 from fastapi.exceptions import FastAPIError
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection, Request
@@ -33,6 +31,12 @@ from hubbub.errors import ConnectionClosed, UsageError
 from hubbub.hub.cancellation import StrayCancellation, is_stray
 from hubbub.hub.refusals import invalid
 from hubbub.protocol.publication import Payload
+
+try:
+    from fastapi.dependencies.models import Dependant
+    from fastapi.dependencies.utils import get_dependant, solve_dependencies
+except ImportError:  # the canary says so to a handler that has dependencies
+    Dependant = Any  # type: ignore[assignment, misc]
 
 _SESSION = "hubbub.session"
 _CONNECTION = "hubbub.connection"

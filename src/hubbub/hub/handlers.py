@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException, WebSocketException
 
 from hubbub.errors import InvalidRequest, UsageError
+from hubbub.hub.canary import ensure_resolver
 from hubbub.hub.cancellation import StrayCancellation, is_stray
 from hubbub.hub.dependencies import (
     SWALLOWED,
@@ -129,6 +130,8 @@ class Handler:
                 f"{name}: {listed} would all take the client's data, and only one can; put the fields into one model"
             )
         self._message = _Message(messages[0], name) if messages else None
+        if of_connection:
+            ensure_resolver(name)
         self._dependencies = Dependencies(name, of_connection, path) if of_connection else None
 
     @property

@@ -13,8 +13,8 @@ The one queue towards the peer is the socket's own write buffer. Its high-water 
 
 A peer that has been told to go gets ``close_timeout`` seconds to do so, and is then cut off. Meanwhile what
 it sends is read and thrown away: closing a socket with unread data resets it, and the peer might never see
-why. uvicorn's contract with its protocol classes is not public API: see the pinned range in pyproject.toml,
-and the canary in the tests.
+why. uvicorn's contract with its protocol classes is not public API: ``hubbub.transports.canary`` tries it before
+the first connection, and ``hubbub.wire`` has uvicorn's own classes instead where it does not hold.
 """
 
 import asyncio
