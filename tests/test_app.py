@@ -227,22 +227,11 @@ def test_a_hub_runs_for_one_app_at_a_time(clock: Clock) -> None:
     clock.run(scenario())
 
 
-def test_several_workers_are_refused_at_start_if_the_broker_is_one_process(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["uvicorn", "main:app", "--workers", "4"])
-
-    async def start(hub: Hub) -> None:
-        async with hub.lifespan(FastAPI()):
-            pass
-
-    with pytest.raises(UsageError, match="4 workers"):
-        clock.run(start(Hub()))
+def test_a_hub_knows_whether_its_broker_connects_processes() -> None:
     assert Hub().one_process
     assert Hub(MemoryBroker()).one_process
     connected = Hub(PlainBroker())
     assert not connected.one_process
-    clock.run(start(connected))
 
 
 def test_a_start_that_fails_leaves_the_hub_stopped(clock: Clock) -> None:

@@ -1,5 +1,5 @@
 """The command line: `hubbub run`, `hubbub serve`, `hubbub connect`."""
 
-from hubbub.cli.commands import main
+from hubbub.cli.start import main
 
 __all__ = ["main"]
