@@ -170,8 +170,9 @@ def test_a_busy_handler_keeps_its_client_until_the_inbox_is_full(serve: Serve, i
     with connect(f"{serve(app.app, implementation).ws}/") as websocket:
         websocket.send("first")
         assert websocket.recv(timeout=5) == "first"
-        for number in range(52):
-            websocket.send(str(number))
+        with contextlib.suppress(ConnectionClosed):  # the close may come before the last is sent
+            for number in range(52):
+                websocket.send(str(number))
         code, reason = closed(websocket)
         assert code == 1008
         assert "wait for the handler" in reason

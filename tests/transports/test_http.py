@@ -48,7 +48,7 @@ class App:
                 return
             body, more = body + message["body"], message["more_body"]
         if scope["path"] == "/cycles":
-            body = b"%d" % sum(isinstance(thing, RequestResponseCycle) for thing in gc.get_objects())
+            body = b"%d" % sum(type(thing) is RequestResponseCycle for thing in gc.get_objects())
         elif scope["path"] == "/number":
             self.number += 1
             body = b"%d" % self.number
