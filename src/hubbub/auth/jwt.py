@@ -28,7 +28,8 @@ class JWT(Auth):
 
     At least one key is needed: ``secret`` (HS256, HS384, HS512), ``public_key`` (PEM, one or several: RS256,
     RS384, RS512, ES256, ES384, ES512, EdDSA) or ``jwks_url`` (where the issuer publishes such keys). Why a token
-    is refused is in the log at the debug level; the client is not told.
+    is refused is in the log at the debug level; the client is not told. In routes, ``Depends(jwt.user)`` is the user of
+    the token in the ``Authorization`` header.
 
     Args:
         secret: at least 32 random bytes, known to all who sign.
@@ -42,8 +43,6 @@ class JWT(Auth):
         allow_anonymous: False refuses connection tokens without a user.
         subscription: verifies the subscription tokens, where these have other keys.
         clock: Unix seconds.
-
-    In routes, ``Depends(jwt.user)`` is the user of the token in the ``Authorization`` header.
 
     Raises:
         UsageError: there is no key, or one that cannot be used; the message says what to give.

@@ -44,6 +44,7 @@ class SettingsByName(TypedDict, total=False):
     allow_anonymous: bool
     max_channels_per_session: int
     max_channel_length: int
+    max_filters_per_channel: int
     max_connections_per_user: int
     max_history_publications: int
     max_recovered_publications: int
