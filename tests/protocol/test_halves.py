@@ -72,6 +72,7 @@ def test_halves_are_looked_for_in_a_bounded_number_of_items() -> None:
         f'{{"id":"{HALF}"}}',
         r'{"id":1,"rpc":{"method":"\ud83"}}',
         r'{"id":1,"rpc":{"method":"\ud83d\x"}}',
+        f'{{"id":1,"rpc":{{"method":"{HALF}\0\0"}}}}',
     ],
 )
 def test_what_is_wrong_besides_stays_wrong(text: str) -> None:

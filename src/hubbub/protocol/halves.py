@@ -20,16 +20,17 @@ REPLACEMENT = "\ufffd"
 _MOST_ITEMS = 2048
 """Items of lists and maps that are looked into in one command, since each takes microseconds."""
 
-_ESCAPE = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole pair
-    r"|\\u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2})"
-    r"|\\."
-)
+_FIRST, _SECOND = r"[dD][89abAB][0-9a-fA-F]{2}", r"[dD][c-fC-F][0-9a-fA-F]{2}"
+_HALF = re.compile(rf"\\u{_FIRST}(?!\\u{_SECOND})|(?<!\\u{_FIRST})\\u{_SECOND}")
+_START = re.compile(rf"\\u(?={_FIRST}(?!\\u{_SECOND})|(?<!\\u{_FIRST}\\u){_SECOND})")
+"""A half, and the ``\\u`` of one, where no backslash is escaped any more."""
+_BACKSLASH, _HIDDEN = "\\\\", "\0\0"
+"""An escaped backslash, and what no JSON text has."""
 
 
 def without_halves(text: str | bytes) -> str | bytes:
     """JSON text as every parser reads it. Bytes, which are for no parser of text, stay as they are."""
-    return text if isinstance(text, bytes) or not _may_have(text) else _substituted(text, lambda half: r"\ufffd")
+    return text if isinstance(text, bytes) or not _may_have(text) else _replaced(_HALF, r"\\ufffd", text)
 
 
 def read(parse: Callable[[str | bytes], ReadT], text: str | bytes) -> ReadT:
@@ -48,15 +49,18 @@ def read(parse: Callable[[str | bytes], ReadT], text: str | bytes) -> ReadT:
             raise
     # A mark that the text does not have: it would have to have its own hash.
     mark = f"~{blake2b(whole.encode(), digest_size=8).hexdigest()}"
-    return _Marked(mark).unmarked(parse(_substituted(whole, lambda half: mark + half)))  # type: ignore[no-any-return]
+    return _Marked(mark).unmarked(parse(_replaced(_START, mark, whole)))  # type: ignore[no-any-return]
 
 
 def _may_have(text: str) -> bool:
     return "\\ud" in text or "\\uD" in text
 
 
-def _substituted(text: str, make: Callable[[str], str]) -> str:
-    return _ESCAPE.sub(lambda found: found[0] if found["half"] is None else make(found["half"]), text)
+def _replaced(what: re.Pattern[str], by: str, text: str) -> str:
+    """In few passes, without a call for each: a message may be full of halves."""
+    if _HIDDEN[0] in text:  # it is no JSON, and must not become any
+        return text
+    return what.sub(by, text.replace(_BACKSLASH, _HIDDEN)).replace(_HIDDEN, _BACKSLASH)
 
 
 class _Marked:
@@ -66,14 +70,13 @@ class _Marked:
         self._left = _MOST_ITEMS
         self._mark = mark.encode()
         self._text = re.compile(mark + "....")
-        self._raw = re.compile(self._mark + b"(....)")
 
     def unmarked(self, value: Any) -> Any:
         if isinstance(value, str):
             return self._text.sub(REPLACEMENT, value)
         if isinstance(value, Raw):
             raw = bytes(value)
-            return Raw(self._raw.sub(rb"\\u\1", raw)) if self._mark in raw else value
+            return Raw(raw.replace(self._mark, b"\\u")) if self._mark in raw else value
         if isinstance(value, list | tuple | dict):
             self._left -= len(value)
             if self._left < 0:
