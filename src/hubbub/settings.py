@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     which may send at least four for each channel that it may be in at once, so that it can come back to them."""
     byte_rate: float = Field(default=1024 * 1024, ge=0)
     """Bytes a second from one client. 0: no limit. More: close 1008, or 3013 for a session."""
-    work_rate: float = Field(default=20_000.0, ge=0)
+    work_rate: float = Field(default=10_000.0, ge=0)
     """Units of work a second that the commands of one session may make: a unit for each publication or member in an
     answer, for each KiB of it, for 32 members that are counted, and for each receiver that is told of a join or leave.
     0: no limit. More: error 111 to what may make more, until time has paid for it."""
