@@ -391,8 +391,8 @@ Who may: `"nobody"`; `"subscribers"`, who are in the channel; `"users"`, who hav
 | `files:{{path:path}}` | `files:a:b`, `files:` | `file:a` |
 | `#{{user}}`, `personal=True` | `#42`, for user 42 alone, from its connect on | |
 
-A pattern may have several parameters, but only one of them may end anywhere: put a colon behind each other one, or the
-end of the pattern (`dm:{{a}}:{{b}}`, not `dm:{{a}}-{{b}}-{{c}}`). Otherwise a client could send long names that take long to
+A pattern may have several parameters, but only one of them may end anywhere. Behind each other one, put a colon or end
+the pattern: `dm:{{a}}:{{b}}`, not `dm:{{a}}-{{b}}-{{c}}`. Otherwise a client could send long names that take long to
 match.
 
 The first declaration that matches counts, so declare the narrow ones first. A name is ASCII, and as long as
