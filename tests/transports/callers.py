@@ -44,6 +44,8 @@ class Caller:
             self._coming.put_nowait({"type": "http.request", "body": piece, "more_body": more})
         self._reads = asyncio.Event()
         self._reads.set()
+        self._withheld = False
+        self._then: Message | None = None
         self.sent: list[Message] = []
         self.fails: BaseException | None = None
 
@@ -60,8 +62,15 @@ class Caller:
     def leaves(self) -> None:
         self.tells({"type": "http.disconnect"})
 
+    def withholds_the_end(self, then: Message | None) -> None:
+        """Sends ``then``, or nothing any more, in place of the last piece of the body."""
+        self._withheld, self._then = True, then
+
     async def receive(self) -> Message:
-        return await self._coming.get()
+        message = await self._coming.get()
+        if self._withheld and not message.get("more_body", True):
+            return self._then or await asyncio.Future()
+        return message
 
     async def send(self, message: Message) -> None:
         await self._reads.wait()

@@ -1,7 +1,9 @@
 """The endpoints of the HTTP API: who may call, and how results and errors are answered."""
 
+import functools
 import hmac
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -10,12 +12,14 @@ from msgspec import Raw, Struct, field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import request_response
+from starlette.types import ASGIApp
 
 from hubbub.api.methods import METHODS, decode, run
 from hubbub.errors import CommandError, InternalError, InvalidRequest, MethodNotFound
 from hubbub.hub.engine import Engine
 from hubbub.protocol.events import Error
 from hubbub.protocol.nulls import read
+from hubbub.transports.bodies import Rejected, read_body
 from hubbub.transports.doors import http_door
 from hubbub.transports.entrance import Running
 
@@ -24,6 +28,8 @@ _log = logging.getLogger("hubbub")
 _STATUS = {102: 404, 104: 404, 107: 400, 108: 400, 110: 400, 112: 416, 113: 409}
 """HTTP statuses of errors, for callers that ask for them."""
 _MAX_BODY = 10 * 1024 * 1024
+_BODY_TIMEOUT = 60.0
+"""Seconds for the whole body of a call."""
 _encode = msgspec.json.Encoder().encode
 _NULL = Raw(b"null")
 
@@ -46,63 +52,71 @@ def api_router(running: Running) -> APIRouter:
     router = APIRouter()
     api = _Api(running)
     for name in METHODS:
-        router.routes.append(http_door(f"/api/{name}", request_response(api.endpoint(name)), ("POST",)))
-    router.routes.append(http_door("/api/batch", request_response(api.batch), ("POST",)))
+        router.routes.append(http_door(f"/api/{name}", api.endpoint(functools.partial(_call, name)), ("POST",)))
+    router.routes.append(http_door("/api/batch", api.endpoint(_call_all), ("POST",)))
     return router
+
+
+_Call = Callable[[Engine, Request, bytes], Awaitable[Response]]
 
 
 class _Api:
     def __init__(self, running: Running) -> None:
         self._running = running
 
-    def endpoint(self, name: str) -> Any:
-        async def call(request: Request) -> Response:
+    def endpoint(self, call: _Call) -> ASGIApp:
+        """The app that calls one method for those who may."""
+
+        async def answer(request: Request) -> Response:
             engine = self._running()
             if not may_call(engine, request):
                 return Response(status_code=401)
-            body = await _read(request)
-            if body is None:
-                return Response("too large\n", 413)
             try:
-                decoded = decode(name, body)
-            except ValueError as error:
-                return Response(f"cannot decode the request: {error}\n", 400, media_type="text/plain")
-            try:
-                result = await run(engine, name, decoded)
-            except CommandError as error:
-                return _failed(request, error)
-            except Exception:
-                _log.exception("the HTTP API's %s failed", name)
-                return _failed(request, InternalError())
-            return Response(b'{"result":' + _encode(result) + b"}", media_type="application/json")
+                body = await read_body(request, _MAX_BODY, _BODY_TIMEOUT)
+            except Rejected as rejected:
+                return Response(status_code=rejected.status)
+            return await call(engine, request, body)
 
-        return call
+        return request_response(answer)
 
-    async def batch(self, request: Request) -> Response:
-        engine = self._running()
-        if not may_call(engine, request):
-            return Response(status_code=401)
-        body = await _read(request)
-        if body is None:
-            return Response("too large\n", 413)
-        try:
-            commands = [_command(text) for text in read(_batch, body).commands]
-        except ValueError as error:
-            return Response(f"cannot decode the request: {error}\n", 400, media_type="text/plain")
-        replies = [await self._one(engine, command) for command in commands]
-        return Response(_encode(_Replies(replies)), media_type="application/json")
 
-    async def _one(self, engine: Engine, command: tuple[str, Any] | CommandError) -> dict[str, Any]:
-        try:
-            if isinstance(command, CommandError):
-                raise command
-            name, request = command
-            return {name: await run(engine, name, request)}
-        except CommandError as error:
-            return {"error": Error(error.code, error.message)}
-        except Exception:
-            _log.exception("a command of a batch failed")
-            return {"error": Error(InternalError.code, InternalError.message)}
+async def _call(name: str, engine: Engine, request: Request, body: bytes) -> Response:
+    """Runs one method."""
+    try:
+        decoded = decode(name, body)
+    except ValueError as error:
+        return Response(f"cannot decode the request: {error}\n", 400, media_type="text/plain")
+    try:
+        result = await run(engine, name, decoded)
+    except CommandError as error:
+        return _failed(request, error)
+    except Exception:
+        _log.exception("the HTTP API's %s failed", name)
+        return _failed(request, InternalError())
+    return Response(b'{"result":' + _encode(result) + b"}", media_type="application/json")
+
+
+async def _call_all(engine: Engine, _: Request, body: bytes) -> Response:
+    """Runs the commands of a batch, one after the other."""
+    try:
+        commands = [_command(text) for text in read(_batch, body).commands]
+    except ValueError as error:
+        return Response(f"cannot decode the request: {error}\n", 400, media_type="text/plain")
+    replies = [await _one(engine, command) for command in commands]
+    return Response(_encode(_Replies(replies)), media_type="application/json")
+
+
+async def _one(engine: Engine, command: tuple[str, Any] | CommandError) -> dict[str, Any]:
+    try:
+        if isinstance(command, CommandError):
+            raise command
+        name, request = command
+        return {name: await run(engine, name, request)}
+    except CommandError as error:
+        return {"error": Error(error.code, error.message)}
+    except Exception:
+        _log.exception("a command of a batch failed")
+        return {"error": Error(InternalError.code, InternalError.message)}
 
 
 def _command(text: Raw) -> tuple[str, Any] | CommandError:
@@ -134,13 +148,3 @@ def _failed(request: Request, error: CommandError) -> Response:
     if request.headers.get("x-centrifugo-error-mode") == "transport":
         return Response(_encode(content), _STATUS.get(error.code, 500), media_type="application/json")
     return Response(b'{"error":' + _encode(content) + b"}", media_type="application/json")
-
-
-async def _read(request: Request) -> bytes | None:
-    """The body; None if it is too large."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_BODY:
-            return None
-    return body

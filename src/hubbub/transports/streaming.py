@@ -10,11 +10,11 @@ from starlette.types import Receive, Scope, Send
 
 from hubbub.errors import Refused, Restarting
 from hubbub.hub.admission import ensure_not_cross_site, ensure_origin_allowed
-from hubbub.hub.deadlines import deadline
 from hubbub.hub.engine import Engine
 from hubbub.hub.link import Link
 from hubbub.protocol.codecs import JSON, PROTOBUF, UNIDIRECTIONAL, Codec
 from hubbub.transports.asgi import dropping, server_transport
+from hubbub.transports.bodies import Rejected, read_body
 from hubbub.transports.entrance import Running, admit, open_session, query_of
 from hubbub.transports.handshake import retry_after
 from hubbub.transports.sockets import send_at_once
@@ -71,7 +71,7 @@ class StreamDoor:
             return
         try:
             first = await self._connect_request(engine, request)
-        except _Rejected as rejected:
+        except Rejected as rejected:
             engine.admission.leave(address)
             await Response(status_code=rejected.status, headers=cors(engine, scope))(scope, receive, send)
             return
@@ -108,11 +108,11 @@ class StreamDoor:
             query = query_of(request.scope)
             first: str | bytes = query.get("cf_connect", "{}" if one_way else "")
             if not first:
-                raise _Rejected(400)
+                raise Rejected(400)
         else:
-            first = await read_body(request, engine)
+            first = await read_body(request, engine.settings.max_message_size, engine.settings.handshake_timeout)
         if one_way and not _is_connect_request(first):
-            raise _Rejected(400)
+            raise Rejected(400)
         return first
 
 
@@ -143,14 +143,14 @@ class EmulationDoor:
             status = await self._take(engine, request)
         except Refused:
             status = 403
-        except _Rejected as rejected:
+        except Rejected as rejected:
             status = rejected.status
         except ClientDisconnect:
             return
         await Response(status_code=status, headers=cors(engine, scope))(scope, receive, send)
 
     async def _take(self, engine: Engine, request: Request) -> int:
-        body = await read_body(request, engine)
+        body = await read_body(request, engine.settings.max_message_size, engine.settings.handshake_timeout)
         codec: Codec = PROTOBUF if request.headers.get("content-type", "").startswith(_BINARY) else JSON
         try:
             emulated = codec.decode_emulation(body)
@@ -163,30 +163,6 @@ class EmulationDoor:
             data = bytes(emulated.data)
             session.on_messages((data,), 1, len(data))
         return 204
-
-
-class _Rejected(Exception):
-    def __init__(self, status: int) -> None:
-        self.status = status
-
-
-async def read_body(request: Request, engine: Engine) -> bytes:
-    """The body of a request: no larger than a message may be, and there within ``handshake_timeout``.
-
-    Raises:
-        _Rejected: it is larger (413), or takes longer (408).
-    """
-    limit = engine.settings.max_message_size
-    body = b""
-    try:
-        async with deadline(engine.settings.handshake_timeout):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limit:
-                    raise _Rejected(413)
-    except TimeoutError:
-        raise _Rejected(408) from None
-    return body
 
 
 def cors(engine: Engine, scope: Scope) -> dict[str, str]:
