@@ -270,7 +270,8 @@ class Stream(Connection):
             return rest
         *texts, rest = data.split(b"\n\n" if self.events else b"\n")
         for text in texts:
-            line = text.decode()
+            # The id is ours alone: it tells an EventSource, which comes back by itself, to stop.
+            line = text.decode().removeprefix("id: ended\n") if self.events else text.decode()
             well = not self.events or line.startswith("data: ")
             self.receive(line.removeprefix("data: ") if well else f"*not an event* {line!r}")
         return rest

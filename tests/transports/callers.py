@@ -108,7 +108,7 @@ class Caller:
     def replies(self) -> list[Any]:
         """What a stream of lines or events has said."""
         lines = self.body.decode().split("\n")
-        return [json.loads(line.removeprefix("data: ")) for line in lines if line.strip()]
+        return [json.loads(line.removeprefix("data: ")) for line in lines if line.strip() and line != "id: ended"]
 
 
 class Visitor:

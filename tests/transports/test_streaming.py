@@ -10,6 +10,8 @@ from tests.clock import Clock, ticks
 from tests.hub.sessions import SessionStage
 from tests.transports.callers import Caller
 
+from hubbub.errors import ConnectionExpired, InvalidToken, TokenExpired
+from hubbub.errors.sessions import custom_end
 from hubbub.hub.engine import Engine
 from hubbub.transports.streaming import (
     HTTP_STREAM,
@@ -361,6 +363,57 @@ def test_a_session_that_ends_ends_its_response(clock: Clock) -> None:
         assert caller.over
         assert other.over
         assert house.empty
+
+    clock.run(scenario())
+
+
+@pytest.mark.parametrize("form", [SSE, UNI_SSE])
+def test_an_event_source_that_is_refused_for_good_comes_back_once_and_is_told_to_stop(clock: Clock, form: Form) -> None:
+    async def scenario() -> None:
+        house = await House.open()
+        house.stage.auth.identities["bad"] = InvalidToken()
+        body = b'{"token":"bad"}' if form is UNI_SSE else b'{"id":1,"connect":{"token":"bad"}}'
+        caller = await house.stream(form, body=body)
+        assert caller.over
+        assert caller.body.startswith(b"\r\nid: ended\ndata: ")
+        again = await house.call(house.door(form), Caller(body=body, headers={"last-event-id": "ended", **OWN}))
+        assert (again.status, again.body) == (204, b"")
+        assert again.headers["access-control-allow-origin"] == OWN["origin"]
+        assert house.empty
+
+    clock.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("code", "final"), [(3500, True), (3503, True), (4500, True), (3001, False), (3012, False), (4000, False)]
+)
+def test_an_event_source_comes_back_after_those_ends_alone_that_are_not_for_good(
+    clock: Clock, code: int, *, final: bool
+) -> None:
+    async def scenario() -> None:
+        house = await House.open()
+        caller = await house.stream(UNI_SSE, body=b"{}")
+        (session,) = house.engine.sessions
+        session.end(custom_end(code, "over"))
+        await ticks(8)
+        assert caller.over
+        assert (b"\nid: ended\n" in caller.body) is final
+
+    clock.run(scenario())
+
+
+def test_an_event_source_whose_token_has_expired_comes_back_once_more_when_it_was_connected(clock: Clock) -> None:
+    async def scenario() -> None:
+        house = await House.open()
+        first = await house.stream(UNI_SSE, body=b"{}")
+        (session,) = house.engine.sessions
+        session.end(ConnectionExpired())
+        await ticks(8)
+        house.stage.auth.identities["old"] = TokenExpired()
+        then = await house.stream(UNI_SSE, body=b'{"token":"old"}')
+        for caller, stops in ((first, False), (then, True)):
+            assert caller.replies()[-1]["disconnect"]["code"] == 3005
+            assert (b"\nid: ended\n" in caller.body) is stops
 
     clock.run(scenario())
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from starlette.types import Message, Receive, Send
 
-from hubbub.errors import Disconnect, Goodbye, Slow
+from hubbub.errors import ConnectionExpired, Disconnect, Goodbye, Slow
 from hubbub.hub.deadlines import Deadline
 from hubbub.hub.transport import Framing, Peer, Policy, Transport
 from hubbub.protocol.codecs import Codec
@@ -18,8 +18,23 @@ from hubbub.protocol.events import Disconnect as DisconnectPush
 from hubbub.protocol.events import Push, Reply
 from hubbub.protocol.publication import Payload
 
+ENDED = "ended"
+"""The id of an event after which an ``EventSource`` must not come back. It shows the id when it does all the same."""
 
-class EventStream(Framing):
+
+class StreamFraming(Framing):
+    """How payloads become pieces of a response's body."""
+
+    head = b""
+    """What comes before all else."""
+
+    def farewell(self, payload: Payload, *, final: bool) -> bytes:
+        """The last payload; ``final`` if a client that comes back would meet the same end."""
+        piece: bytes = self.join((payload,))
+        return piece
+
+
+class EventStream(StreamFraming):
     """Each reply as an event of Server-Sent Events (HTML Standard §9.2)."""
 
     head = b"\r\n"
@@ -28,23 +43,27 @@ class EventStream(Framing):
         lines = [line for payload in payloads for line in _text(payload).split("\n")]
         return "".join(f"data: {line}\n\n" for line in lines).encode()
 
+    def farewell(self, payload: Payload, *, final: bool) -> bytes:
+        return (f"id: {ENDED}\n".encode() if final else b"") + self.join((payload,))
 
-class Lines(Framing):
+
+class Lines(StreamFraming):
     """Each reply on a line of its own."""
-
-    head = b""
 
     def join(self, payloads: Sequence[Payload]) -> bytes:
         return "".join(f"{_text(payload)}\n" for payload in payloads).encode()
 
 
-class Delimited(Framing):
+class Delimited(StreamFraming):
     """Replies as they are: in Protobuf, each is behind its length."""
-
-    head = b""
 
     def join(self, payloads: Sequence[Payload]) -> bytes:
         return b"".join(payload for payload in payloads if isinstance(payload, bytes))
+
+
+def _is_final(code: int) -> bool:
+    """Whether clients give up after a disconnect with this code, by the rules of the protocol."""
+    return 3500 <= code < 4000 or 4500 <= code < 5000
 
 
 def _text(payload: Payload) -> str:
@@ -62,6 +81,7 @@ class StreamTransport(Transport):
     __slots__ = (
         "__weakref__",
         "_aborted",
+        "_begun",
         "_chunks",
         "_closing",
         "_codec",
@@ -76,12 +96,13 @@ class StreamTransport(Transport):
         "framing",
     )  # fmt: skip
 
-    def __init__(self, framing: Framing, codec: Codec, drop: Callable[[], None]) -> None:
-        self.framing = framing
+    def __init__(self, framing: StreamFraming, codec: Codec, drop: Callable[[], None]) -> None:
+        self.framing: StreamFraming = framing
         self._codec = codec
         self._drop = drop
-        self._chunks: list[bytes] = []
+        self._chunks = [framing.head] if framing.head else []
         self._queued = 0
+        self._begun = False
         self._closing = False
         self._aborted = False
         self._sending: asyncio.Task[None] | None = None
@@ -100,6 +121,7 @@ class StreamTransport(Transport):
         if self._chunks and queued > self._policy.max_queued_bytes:
             self.give_up(Slow(f"more than {self._policy.max_queued_bytes} bytes behind"))
             return
+        self._begun = True
         self._queued = queued
         self._chunks.append(batch)
         self._policy.backlog.note(self, queued)
@@ -116,7 +138,9 @@ class StreamTransport(Transport):
         """Tells the client why, as a push: there is no close frame."""
         if not self._closing:
             told = Reply(push=Push(disconnect=DisconnectPush(code, reason)))
-            self._chunks.append(self.framing.join((self._codec.encode(told),)))
+            # What comes back by itself shows the token that it has; one that has expired gets nowhere.
+            final = _is_final(code) or (code == ConnectionExpired.code and not self._begun)
+            self._chunks.append(self.framing.farewell(self._codec.encode(told), final=final))
             self.hang_up()
 
     def hang_up(self) -> None:

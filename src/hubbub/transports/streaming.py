@@ -18,7 +18,7 @@ from hubbub.transports.bodies import Rejected, read_body
 from hubbub.transports.entrance import Running, admit, open_session, query_of
 from hubbub.transports.handshake import retry_after
 from hubbub.transports.sockets import send_at_once
-from hubbub.transports.stream import Delimited, EventStream, Lines, StreamTransport
+from hubbub.transports.stream import ENDED, Delimited, EventStream, Lines, StreamFraming, StreamTransport
 
 _NO_CACHE = {
     "X-Accel-Buffering": "no",
@@ -33,7 +33,7 @@ class Form(NamedTuple):
     """How one endpoint speaks."""
 
     link: Link
-    framing: EventStream | Lines | Delimited
+    framing: StreamFraming
     headers: Mapping[str, str]
 
 
@@ -60,6 +60,10 @@ class StreamDoor:
         request = Request(scope, receive)
         if request.method not in self._methods:
             await preflight(engine, request, self._methods)(scope, receive, send)
+            return
+        if request.headers.get("last-event-id") == ENDED:
+            # An EventSource asks again and again, unless it is answered with another status than 200.
+            await Response(status_code=204, headers=cors(engine, scope))(scope, receive, send)
             return
         try:
             address = admit(engine, scope)
@@ -96,8 +100,6 @@ class StreamDoor:
         except BaseException:
             session.on_fault(Restarting("gone"))
             raise
-        if form.framing.head:
-            transport.push(form.framing.head)
         session.on_messages((first,), 1, len(first))
         await transport.respond(receive, send)
 
