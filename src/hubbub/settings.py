@@ -49,9 +49,16 @@ class Settings(BaseSettings):
     max_inbox_bytes: int = Field(default=4 * 1024 * 1024, ge=1)
     """Bytes of one client that wait for its handler. More: close 1008, or 3013 for a session."""
     max_queued_bytes: int = Field(default=1024 * 1024, ge=1)
-    """Bytes that wait for one slow receiver. More: it is disconnected (3008)."""
+    """Bytes of publications that wait for one slow receiver, behind the message or the answer that it is being
+    sent. More: it is disconnected (3008)."""
     max_queued_bytes_total: int = Field(default=256 * 1024 * 1024, ge=1)
     """Bytes that wait for all receivers together. More: the one furthest behind is disconnected (3008)."""
+    max_answer_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    """Bytes in one answer to a session. A history ends its page there, what was missed is not recovered if it is
+    more, and any other answer that is more becomes error 106."""
+    slow_timeout: float = Field(default=10.0, gt=0)
+    """Seconds for a receiver that is behind to take something of what waits. Nothing for longer: it is disconnected
+    (3008)."""
     max_connections: int = Field(default=10_000, ge=1)
     """Live clients of this hub. More are refused before accept."""
     max_connections_per_address: int = Field(default=0, ge=0)

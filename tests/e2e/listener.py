@@ -1,20 +1,17 @@
 """A client process that prints what it hears, one message a line: something to freeze with SIGSTOP."""
 
+import asyncio
 import sys
 
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
+from websockets.asyncio.client import connect
 
 
-def listen(url: str) -> None:
-    with connect(url) as websocket:
+async def listen(url: str) -> None:
+    async with connect(url) as websocket:
         print("joined", flush=True)
-        try:
-            for message in websocket:
-                print(message, flush=True)
-        except ConnectionClosed as error:
-            print(f"closed {error.rcvd.code if error.rcvd else 1006}", flush=True)
+        async for message in websocket:
+            print(message, flush=True)
 
 
 if __name__ == "__main__":
-    listen(sys.argv[1])
+    asyncio.run(listen(sys.argv[1]))

@@ -284,7 +284,7 @@ def test_a_huge_message_is_refused_and_kept_for_nobody(play: Play, kind: str) ->
         assert seen.kept < 24 << 20, "uvicorn reads all 8 MB, and in pieces, before anybody can refuse them"
 
 
-@pytest.mark.parametrize("kind", [HUBBUB_RUN, WIRE, *UVICORN_KINDS])
+@everywhere
 def test_what_sleepers_do_not_read_is_bounded_for_all_of_them_together(play: Play, kind: str) -> None:
     """48 MB are on their way to ten sleepers, each of whom may fall 64 MiB behind; all together, 16 MiB."""
     settings = {**LARGE_QUEUE, "HUBBUB_MAX_QUEUED_BYTES_TOTAL": str(16 << 20)}

@@ -22,6 +22,9 @@ class Member:
         self.dies_at = dies_at
         self.ping_payload: bytes | None = None
         self.pinged_at = 0.0
+        self.ping_reach = self.ping_progress = 0
+        self.taken = self.sent = 0
+        """Bytes; as long as the first are fewer, a ping is behind something."""
         self.pings: list[float] = []
         self.payloads: list[bytes] = []
         self.last_sign = loop.time()
@@ -37,6 +40,12 @@ class Member:
             self.last_sign = self._loop.time()
             if payload == self.ping_payload:
                 self.ping_payload = None
+
+    def progress(self) -> int:
+        return self.taken
+
+    def reach(self) -> int:
+        return self.sent
 
     def on_silence(self) -> None:
         assert self.silent_at is None, "told twice"
@@ -301,5 +310,40 @@ def test_a_pong_that_waits_to_be_read_while_the_loop_is_blocked_is_not_missed(cl
         await asyncio.sleep(30)
         assert member.silent_at is None
         assert dead.silent_at is not None
+
+    clock.run(scenario())
+
+
+def test_a_ping_that_has_not_got_there_yet_is_not_missed_as_long_as_the_reader_gets_on(clock: Clock) -> None:
+    """It waits behind 100 kB, of which the reader takes 1 kB a second: ten pings' time and more."""
+
+    async def scenario() -> None:
+        wheel = Heartbeat(5.0, 8.0)
+        member = Member(asyncio.get_running_loop(), dies_at=0.0)  # it answers nothing
+        member.sent = 100_000
+        wheel.add(member)
+        while member.taken < 99_000:
+            await asyncio.sleep(1)
+            member.taken += 1000
+            assert member.silent_at is None, f"after {member.taken} bytes"
+        member.taken = 100_000
+        got_there = asyncio.get_running_loop().time()
+        await asyncio.sleep(60)
+        assert member.silent_at is not None
+        assert member.silent_at - got_there <= 5.0 + 8.0 + 8.0 + 1.0
+
+    clock.run(scenario())
+
+
+def test_a_reader_that_takes_nothing_of_what_lies_before_the_ping_is_silent(clock: Clock) -> None:
+    async def scenario() -> None:
+        wheel = Heartbeat(5.0, 8.0)
+        member = Member(asyncio.get_running_loop(), dies_at=0.0)
+        member.sent, member.taken = 100_000, 1000
+        began = asyncio.get_running_loop().time()
+        wheel.add(member)
+        await asyncio.sleep(60)
+        assert member.silent_at is not None
+        assert member.silent_at - began <= 5.0 + 8.0 + 1.0
 
     clock.run(scenario())

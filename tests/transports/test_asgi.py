@@ -6,7 +6,7 @@ from starlette.types import Message, Receive, Scope, Send
 from tests.clock import Clock
 from tests.transports.callers import Caller, scope_of
 
-from hubbub.transports.asgi import ServerDoor, dropping
+from hubbub.transports.asgi import ServerDoor, server_transport
 
 
 class Cycle:
@@ -20,32 +20,28 @@ class Cycle:
 
 
 class Connection:
-    aborted = False
-
     def abort(self) -> None:
-        self.aborted = True
+        raise AssertionError("nobody ends it")
 
 
-def test_the_connection_behind_a_request_can_be_dropped_on_uvicorn(clock: Clock) -> None:
+def test_the_connection_behind_a_request_is_found_on_uvicorn(clock: Clock) -> None:
     connection = Connection()
-    seen: list[Scope] = []
+    seen: list[Any] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append(scope)
-        dropping(scope)()
+        seen.append(server_transport(scope))
 
     async def scenario() -> None:
         scope = scope_of("http", "/")
         await ServerDoor(app)(scope, Caller().receive, Cycle(connection).send)
 
     clock.run(scenario())
-    assert len(seen) == 1
-    assert connection.aborted
+    assert seen == [connection]
 
 
-def test_where_the_server_shows_no_connection_nothing_is_dropped(clock: Clock) -> None:
+def test_where_the_server_shows_no_connection_none_is_found(clock: Clock) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        dropping(scope)()
+        assert server_transport(scope) is None
 
     async def scenario() -> None:
         for transport in (None, object()):

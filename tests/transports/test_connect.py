@@ -15,8 +15,9 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, WebSocket, WebSo
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
+from tests.tls import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from hubbub import Client, Goodbye, Hub
 

@@ -62,21 +62,41 @@ class Session:
             self.transport.abort()
 
 
+class Server:
+    """The event loop's transport behind a response, as far as it is used: one without a socket."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.aborted = 0
+        self._caller = caller
+
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def abort(self) -> None:
+        self.aborted += 1
+        self._caller.leaves()
+
+
 class Stream:
     """A response under way, its session, and whoever calls."""
 
-    def __init__(self, *, max_queued_bytes: int = 1000, total: int = 100_000, close_timeout: float = 1.0) -> None:
-        self.backlog = Backlog(total)
+    def __init__(
+        self, *, max_queued_bytes: int = 1000, total: int = 100_000, close_timeout: float = 1.0, patience: float = 10.0
+    ) -> None:
+        self.backlog = Backlog(total, patience)
         policy = Policy(65536, max_queued_bytes, close_timeout, 15.0, 8.0, None, self.backlog)
-        self.dropped = 0
         self.session, self.caller = Session(), Caller()
-        self.transport = self.session.transport = StreamTransport(Lines(), JSON, self._drop)
+        self.server = Server(self.caller)
+        self.transport = self.session.transport = StreamTransport(Lines(), JSON, self.server)
         self.transport.attach(self.session, policy)
         self._task: asyncio.Task[None] | None = None
 
-    def _drop(self) -> None:
-        self.dropped += 1
-        self.caller.leaves()
+    @property
+    def dropped(self) -> int:
+        return self.server.aborted
 
     async def begin(self) -> None:
         await self.caller.receive()  # the body of the request, which the door has read
@@ -164,7 +184,7 @@ def test_a_close_before_the_response_has_begun_is_all_of_it(clock: Clock) -> Non
 def test_in_protobuf_a_close_says_why_in_protobuf(clock: Clock) -> None:
     async def scenario() -> None:
         stream = Stream()
-        stream.transport = StreamTransport(Delimited(), PROTOBUF, lambda: None)
+        stream.transport = StreamTransport(Delimited(), PROTOBUF, None)
         stream.transport.attach(stream.session, Policy(1, 1, 1.0, 1.0, 1.0, None, stream.backlog))
         stream.transport.close(3000, "x")
         await stream.begin()
@@ -182,7 +202,8 @@ def test_a_reader_that_is_behind_its_bound_is_given_up_and_its_connection_droppe
         stream = Stream(max_queued_bytes=1000)
         await stream.begin()
         stream.caller.stops_reading()
-        for _ in range(3):
+        for _ in range(4):
+            assert stream.session.faults == []
             stream.transport.push(b"x" * 400)
             await ticks(3)
         assert [type(fault) for fault in stream.session.faults] == [Slow]
@@ -280,7 +301,7 @@ def test_who_does_not_take_the_end_is_dropped_when_its_time_has_passed(clock: Cl
 def test_where_the_connection_cannot_be_dropped_the_response_ends_all_the_same(clock: Clock, takes: bytes) -> None:
     async def scenario() -> None:
         stream = Stream(close_timeout=1)
-        stream.transport._drop = lambda: None
+        stream.transport._server = None
         await stream.begin()
         stream.transport.push(takes)
         stream.caller.stops_reading()

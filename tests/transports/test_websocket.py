@@ -17,9 +17,10 @@ from starlette.types import Message
 from tests.clock import Clock, ticks
 from tests.hub.fakes import FakeTransport
 from tests.hub.sessions import SessionStage
+from tests.tls import connect
 from tests.transports.callers import Visitor
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from hubbub import Client, Goodbye, Grant, Hub, Identity
 from hubbub.errors.sessions import custom_end

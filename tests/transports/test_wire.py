@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from starlette.responses import JSONResponse
+from tests.tls import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
 from hubbub.transports.wire import Protocol
 
@@ -507,7 +507,7 @@ def test_a_connection_that_the_app_attached_to_outlives_the_app(serve: Serve, wi
         await send({"type": "websocket.accept"})
         transport = scope["extensions"]["hubbub.wire"]["transport"]
         sessions.append(Session(transport))
-        transport.attach(sessions[0], Policy(1000, 1000, 1.0, 5.0, 5.0, Heartbeat(5.0, 5.0), Backlog(1000)))
+        transport.attach(sessions[0], Policy(1000, 1000, 1.0, 5.0, 5.0, Heartbeat(5.0, 5.0), Backlog(1000, 5.0)))
 
     served = serve(app, wire, lifespan="off")
     with connect(f"{served.ws}/") as websocket:

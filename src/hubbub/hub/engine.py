@@ -114,7 +114,7 @@ class Engine:
             ping_interval=settings.ping_interval,
             ping_timeout=settings.ping_timeout,
             heartbeat=Heartbeat(settings.ping_interval, settings.ping_timeout),
-            backlog=Backlog(settings.max_queued_bytes_total),
+            backlog=Backlog(settings.max_queued_bytes_total, settings.slow_timeout),
         )
         self.session_policy = self.policy._replace(heartbeat=None)  # sessions have pings of their own
         self.on_goodbye: list[OnGoodbye] = []

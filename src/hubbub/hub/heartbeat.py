@@ -9,14 +9,24 @@ from hubbub.hub.deadlines import blocked
 
 
 class Pulse(Protocol):
-    """A connection that can be pinged. The wheel keeps its state in these two attributes."""
+    """A connection that can be pinged. The wheel keeps its state in these attributes."""
 
     ping_payload: bytes | None
     """The payload of the first ping without an answer, or None."""
     pinged_at: float
+    ping_reach: int
+    """What ``progress`` will be when the ping has got to the peer."""
+    ping_progress: int
+    """What it was at the ping, or when the peer was looked after last."""
 
     def ping(self, payload: bytes) -> None:
         """Sends a ping frame."""
+
+    def progress(self) -> int:
+        """A number that grows whenever the peer takes something of what was sent."""
+
+    def reach(self) -> int:
+        """What ``progress`` will be at least when the peer has taken all that was sent so far."""
 
     def on_silence(self) -> None:
         """The ping was not answered in time."""
@@ -28,6 +38,9 @@ class Heartbeat:
     A peer that stops answering is told of at the latest ``interval + timeout + tick`` seconds after its last
     sign of life, where a tick is one second, or less where the interval or the time-out ask for less. The time in
     which the event loop was blocked does not count: an answer may wait to be read.
+
+    The ping of a slow reader waits behind what it is being sent. Until it has got there, the reader is not silent as
+    long as it takes something within each time-out.
     """
 
     def __init__(self, interval: float, timeout: float | None) -> None:
@@ -79,6 +92,8 @@ class Heartbeat:
                 member.ping_payload = payload
                 member.pinged_at = now
                 member.ping(payload)
+                member.ping_reach = member.reach()
+                member.ping_progress = member.progress() if member.ping_reach else 0
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer_at = loop.time() + self._tick
@@ -88,5 +103,16 @@ class Heartbeat:
         for member in tuple(slot):
             # Half a tick of tolerance: the timer that comes a hair early must not cost a whole round.
             if member.ping_payload is not None and now - member.pinged_at >= timeout - self._tick / 2:
-                self.discard(member)
-                member.on_silence()
+                if _is_on_its_way(member):
+                    member.pinged_at = now
+                else:
+                    self.discard(member)
+                    member.on_silence()
+
+
+def _is_on_its_way(member: Pulse) -> bool:
+    """Whether the ping has not got to the peer yet, which has taken something of what lies before it meanwhile."""
+    if not member.ping_reach:
+        return False
+    before, member.ping_progress = member.ping_progress, member.progress()
+    return before < member.ping_progress < member.ping_reach

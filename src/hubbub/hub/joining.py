@@ -75,6 +75,11 @@ async def at_connect(
         abandon(entries)
         raise
     abandon({channel: entries.pop(channel) for channel in tuple(entries) if attempt.revoked(channel)})
+    room = engine.settings.max_answer_bytes
+    for entry in entries.values():
+        if entry.size > room:
+            entry.forgo()
+        room -= entry.size
     return entries
 
 
@@ -202,6 +207,8 @@ async def subscribe_by_server(session: "Session", channel: str, grant: Grant, si
         if subscription is not None:
             _replace(session, channel, subscription, grant)
             return
+        if session.transport.answering:
+            await session.transport.answered()
         entry = await _enter(session, channel, grant, asked, attempt)
         assert entry is not None
         if attempt.revoked(channel) or not session.alive:
@@ -219,7 +226,7 @@ async def subscribe_by_server(session: "Session", channel: str, grant: Grant, si
             )  # fmt: skip
             session.push(Push(channel=channel, subscribe=told))
             for publication in result.publications:
-                session.push(Push(channel=channel, pub=publication))
+                session.push(Push(channel=channel, pub=publication), owed=True)
         except BaseException:
             session.leave(channel)
             raise

@@ -39,6 +39,7 @@ from hubbub.errors import (
     InsufficientState,
     InternalError,
     InvalidToken,
+    LimitExceeded,
     NoPong,
     ServerError,
     SessionRateExceeded,
@@ -120,6 +121,7 @@ class Session:
         "_meta",
         "_out",
         "_out_size",
+        "_owes",
         "_rate",
         "_state",
         "_turns",
@@ -128,6 +130,8 @@ class Session:
         "id",
         "info",
         "ping_payload",
+        "ping_progress",
+        "ping_reach",
         "pinged_at",
         "secret",
         "subscriptions",
@@ -147,6 +151,7 @@ class Session:
         self.subscriptions = _NO_SUBSCRIPTIONS
         self.ping_payload: bytes | None = None
         self.pinged_at = 0.0
+        self.ping_reach = self.ping_progress = 0
         self._link = link
         self._address = address
         self._connection = connection
@@ -160,6 +165,8 @@ class Session:
         self._inbox_bytes = 0
         self._out: list[Payload] = []
         self._out_size = 0
+        self._owes = False
+        """Whether an answer is among what waits to go out, or something else that the client has asked for."""
         self._turns = 0
         self._worker: asyncio.Task[None] | None = None
         self._rate = engine.session_rates.limit(engine.loop.time())
@@ -255,6 +262,12 @@ class Session:
         if self._link.unidirectional:
             self.ping_payload = None
 
+    def progress(self) -> int:
+        return self.transport.progress()
+
+    def reach(self) -> int:
+        return self.transport.reach()
+
     def on_silence(self) -> None:
         self.end(NoPong())
 
@@ -299,6 +312,9 @@ class Session:
         """Works off the inbox, one command after the other."""
         try:
             while self._inbox:
+                await self._keep_pace()
+                if not self._inbox:  # it has ended meanwhile
+                    break
                 waited = self._inbox.pop(0)
                 if isinstance(waited, Disconnect):
                     raise waited
@@ -308,7 +324,6 @@ class Session:
                 except ValueError as error:
                     raise self._fault(error) from None
                 await self._handle(command)
-                await self._keep_pace()
         except Disconnect as fault:
             self.end(fault)
         except Exception:
@@ -409,7 +424,7 @@ class Session:
                 behind += joining.commit(self, channel, entry, Subscription.SERVER_SIDE | named)
                 result.subs[channel] = entry.result
             if self._link.unidirectional:
-                self.push(Push(connect=Connect(**asdict(result))))
+                self.push(Push(connect=Connect(**asdict(result))), owed=True)
             else:
                 self.answer(number, "connect", result)
         except BaseException:
@@ -539,37 +554,61 @@ class Session:
         told = RefreshPush(expires=expires, ttl=self.ttl(identity.expire_at) if expires else 0)
         self.push(Push(refresh=told))
 
-    def push(self, push: Push) -> None:
-        """Tells the client something that is no answer."""
+    def push(self, push: Push, *, owed: bool = False) -> None:
+        """Tells the client something that is no answer; if it is ``owed``, it is no sign of slowness either."""
+        self._owes = self._owes or owed
         self._say(Reply(push=push))
 
     # The way out
 
     async def _keep_pace(self) -> None:
-        """Between two commands: gives the others their turn, and lets the peer read what it was told."""
-        if self._out_size >= _MESSAGE_SIZE and self._state is not State.ENDED:
-            out, self._out, self._out_size = self._out, [], 0
-            await self.transport.send(frame(self.transport.framing, self.codec, out))
+        """Before a command: gives the others their turn, and lets the peer read what it was answered before."""
         self._turns += 1
         if self._turns % _COMMANDS_A_TURN == 0:
             await asyncio.sleep(0)
+        if self._out_size >= _MESSAGE_SIZE:
+            self.flush()
+        if self.transport.answering:
+            await self.transport.answered()
 
     def _say(self, reply: Reply) -> int:
         """Tells the client something; returns how long that is."""
         if self._state is State.ENDED:
             return 0
         message = self.codec.encode(reply)
+        if reply.id:
+            self._ensure_within_bound(message)
+            self._owes = True
         self._out.append(message)
         self._out_size += len(message)
         if len(self._out) == 1:
             self.engine.loop.call_soon(self.flush)
         return len(message)
 
+    def _ensure_within_bound(self, answer: Payload) -> None:
+        """Refuses an answer that is larger than one may be.
+
+        Raises:
+            LimitExceeded: that.
+        """
+        if len(answer) > self.engine.settings.max_answer_bytes:
+            _log.warning(
+                "session %s: an answer has %d bytes and max_answer_bytes is less: it became error 106",
+                self.id,
+                len(answer),
+            )
+            raise LimitExceeded
+
     def flush(self, behind: Sequence[Any] = ()) -> None:
         """Pushes what it has said, and then these batches."""
         if self._out:
             out, self._out, self._out_size = self._out, [], 0
-            self.transport.push(frame(self.transport.framing, self.codec, out))
+            owes, self._owes = self._owes, False
+            batch = frame(self.transport.framing, self.codec, out)
+            if owes:
+                self.transport.answer(batch)
+            else:
+                self.transport.push(batch)
         for batch in behind:
             self.transport.push(batch)
 

@@ -12,6 +12,9 @@ from hubbub.protocol.publication import Payload
 
 _log = logging.getLogger("hubbub")
 
+AT_ONCE = 16 * 1024
+"""Bytes on their way to a peer that do not delay what is sent behind them."""
+
 
 class Framing(ABC):
     """How payloads become what a kind of transport writes; one per kind, shared by its transports."""
@@ -58,6 +61,10 @@ class Policy(NamedTuple):
 class Transport(ABC):
     """One peer's connection: exactly one bounded queue towards it, and a way out that always works.
 
+    A batch that comes when nothing waits is taken whatever its size; ``max_queued_bytes`` bounds what is pushed
+    behind it, or behind an answer. So what makes a peer slow is what piles up while it does not get on, not the
+    size of one message. A peer that takes nothing at all is given up by the ``Backlog``.
+
     A transport belongs to one event loop and is used from there alone.
     """
 
@@ -73,6 +80,21 @@ class Transport(ABC):
     @abstractmethod
     def push(self, batch: Any) -> None:
         """Queues a batch. Returns at once, whatever the peer does; over the bound it tells ``on_fault``."""
+
+    def answer(self, batch: Any) -> None:
+        """As ``push``, for what the peer has asked for: neither this nor what lies before it makes the peer slow.
+
+        Whoever answers bounds an answer, and waits for ``answered`` before the next.
+        """
+        self.push(batch)
+
+    @property
+    def answering(self) -> bool:
+        """Whether more than a little of the last answer still waits for the peer."""
+        return False
+
+    async def answered(self) -> None:  # noqa: B027 - nothing to wait for where an answer is never on its way
+        """Waits while that is so, and the connection is open."""
 
     @abstractmethod
     async def send(self, batch: Any) -> None:
@@ -93,6 +115,18 @@ class Transport(ABC):
     @abstractmethod
     def give_up(self, fault: Disconnect) -> None:
         """Tells ``on_fault``: what waits for the peer is too much, or cannot be written for it."""
+
+    def waiting(self) -> int:
+        """Bytes that wait for the peer on our side."""
+        return 0
+
+    def progress(self) -> int:
+        """A number that grows whenever the peer takes something of what was sent."""
+        return 0
+
+    def reach(self) -> int:
+        """What ``progress`` will be at least when the peer has taken all that was sent so far; 0 if that is soon."""
+        return 0
 
     @abstractmethod
     async def serve(self) -> None:

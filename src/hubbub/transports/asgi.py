@@ -9,7 +9,7 @@ times. The table in the docs says what that means on each server.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,15 +18,17 @@ from starlette.websockets import WebSocket
 from hubbub.errors import Disconnect, Goodbye, MessageTooLarge, Slow
 from hubbub.hub.client import is_logged
 from hubbub.hub.deadlines import Deadline
-from hubbub.hub.transport import Framing, Peer, Policy, Transport
+from hubbub.hub.transport import AT_ONCE, Framing, Peer, Policy, Transport
 from hubbub.protocol.publication import Payload, size_of
 from hubbub.transports.exchange import EXTENSION
 from hubbub.transports.handshake import AppSend
-from hubbub.transports.sockets import send_at_once
+from hubbub.transports.sockets import acknowledged, drop, send_at_once, unacknowledged
 
 _SERVER_SEND = "hubbub.server_send"
 _HANG_UP: Message = {"type": "hubbub.hang_up"}
 """Stands in the outbox for the end of the connection without a close frame."""
+_SLOWEST = 16 * 1024
+"""Bytes a second that a peer reads at least, where nobody sees how far it is."""
 
 
 class Batch(NamedTuple):
@@ -54,6 +56,8 @@ class AsgiTransport(Transport):
 
     __slots__ = (
         "__weakref__",
+        "_began",
+        "_behind",
         "_busy",
         "_closing",
         "_idle",
@@ -64,10 +68,14 @@ class AsgiTransport(Transport):
         "_protocol",
         "_queued",
         "_reader",
+        "_sending",
+        "_taken",
         "_websocket",
         "_writer",
         "framing",
         "ping_payload",
+        "ping_progress",
+        "ping_reach",
         "pinged_at",
     )  # fmt: skip
 
@@ -77,6 +85,12 @@ class AsgiTransport(Transport):
         self._protocol = _uvicorn_protocol(websocket.scope)
         self._outbox: deque[Message] = deque()
         self._queued = 0
+        self._behind = 0
+        """Bytes that were pushed behind the batch that came when nothing waited, or behind the last answer."""
+        self._taken = 0
+        """Bytes that the server has taken."""
+        self._sending = 0
+        self._began = 0.0
         self._busy = False
         self._idle: asyncio.Event | None = None
         self._closing = False
@@ -84,9 +98,11 @@ class AsgiTransport(Transport):
         self._writer: asyncio.Task[None] | None = None
         self.ping_payload: bytes | None = None
         self.pinged_at = 0.0
+        self.ping_reach = self.ping_progress = 0
         if self._protocol is not None:
-            # Before the accept, which starts the server's pings.
-            self._protocol.ping_interval = policy.ping_interval
+            # Before the accept, which starts the server's pings: none where whoever attaches sends its own, since
+            # the server does not wait for a slow reader that is still being sent an answer.
+            self._protocol.ping_interval = None if policy.heartbeat is None else policy.ping_interval
             self._protocol.ping_timeout = policy.ping_timeout
             self._protocol.close_timeout = policy.close_timeout
             send_at_once(self._protocol.transport)
@@ -101,14 +117,35 @@ class AsgiTransport(Transport):
     def push(self, batch: Batch) -> None:
         if self._closing or self._lost:
             return
-        queued = self._queued + batch.size
-        if queued > self._policy.max_queued_bytes and self._busy:
-            self.give_up(Slow(f"more than {self._policy.max_queued_bytes} bytes behind"))
-            return
+        if self._busy:
+            self._behind += batch.size
+            if min(self._behind, self._queued + batch.size) > self._policy.max_queued_bytes:
+                self.give_up(Slow(f"more than {self._policy.max_queued_bytes} bytes behind"))
+                return
+        else:
+            self._behind = 0
+        self._put(batch)
+
+    def answer(self, batch: Batch) -> None:
+        if not self._closing and not self._lost:
+            self._put(batch)
+            self._behind = 0
+
+    def _put(self, batch: Batch) -> None:
         self._outbox.extend(batch.messages)
-        self._queued = queued
-        self._policy.backlog.note(self, queued)
-        self._start_writing()
+        self._queued += batch.size
+        self._policy.backlog.note(self, self.waiting())
+        if not self._busy:
+            self._busy = True
+            self._start_writing()
+
+    @property
+    def answering(self) -> bool:
+        return self._queued > self._behind + AT_ONCE
+
+    async def answered(self) -> None:
+        while self.answering and not self._closing and not self._lost:
+            await self._until_taken()
 
     async def send(self, batch: Batch) -> None:
         if self._closing or self._lost:
@@ -117,7 +154,7 @@ class AsgiTransport(Transport):
         if self._busy:
             self.push(batch)
             while self._busy:
-                await self._wait_idle()
+                await self._until_taken()
             return
         # Nothing is under way: no need for the writer.
         self._busy = True
@@ -125,10 +162,25 @@ class AsgiTransport(Transport):
             for message in batch.messages:
                 await self._send(message)
         finally:
-            self._busy = False
             self._wake()
             if self._outbox:
                 self._start_writing()
+            else:
+                self._busy = False
+
+    def waiting(self) -> int:
+        return self._queued + (self._protocol.transport.get_write_buffer_size() if self._protocol is not None else 0)
+
+    def progress(self) -> int:
+        if self._protocol is not None and (taken := acknowledged(self._protocol.transport)):
+            return taken
+        # Nobody sees how much of a message is taken, so it is given its time.
+        spent = asyncio.get_running_loop().time() - self._began
+        return self._taken + min(self._sending, int(spent * _SLOWEST))
+
+    def reach(self) -> int:
+        ahead = self.waiting() + (unacknowledged(self._protocol.transport) if self._protocol is not None else 0)
+        return self.progress() + ahead if ahead > AT_ONCE else 0
 
     def close(self, code: int, reason: str) -> None:
         self._end_with({"type": "websocket.close", "code": code, "reason": reason})
@@ -148,7 +200,9 @@ class AsgiTransport(Transport):
             self._outbox.clear()
         else:
             self._outbox.append(last)
-            self._start_writing()
+            if not self._busy:
+                self._busy = True
+                self._start_writing()
         if self._protocol is None:
             # Granian does not send while it is asked to receive.
             self._reader.cancel()
@@ -161,7 +215,7 @@ class AsgiTransport(Transport):
         if self._writer is not None:
             self._writer.cancel()
         if self._protocol is not None:
-            self._protocol.transport.abort()
+            drop(self._protocol.transport)
 
     async def serve(self) -> None:
         try:
@@ -215,6 +269,8 @@ class AsgiTransport(Transport):
         if message is _HANG_UP:
             self._protocol.transport.close()
             return
+        size = self._sending = _size_of(message)
+        self._began = asyncio.get_running_loop().time()
         try:
             await self._websocket.send(message)
         except Exception:
@@ -225,33 +281,39 @@ class AsgiTransport(Transport):
                 self._outbox.clear()
                 timeout = self._policy.close_timeout
                 Deadline(asyncio.get_running_loop(), timeout, self._lose, Goodbye(1006, "", "peer"))
+        self._sending = 0
+        self._taken += size
         self.ping_payload = None
 
     def _lose(self, goodbye: Goodbye) -> None:
         self._lost = True
         self._outbox.clear()
+        if self._policy.heartbeat is not None:
+            self._policy.heartbeat.discard(self)
         self._peer.on_lost(goodbye)
 
     def _start_writing(self) -> None:
-        if not self._busy:
-            self._busy = True
-            self._writer = asyncio.get_running_loop().create_task(self._write())
+        self._writer = asyncio.get_running_loop().create_task(self._write())
 
     async def _write(self) -> None:
-        outbox = self._outbox
+        outbox, backlog = self._outbox, self._policy.backlog
         try:
             while outbox:
                 message = outbox.popleft()
                 await self._send(message)
-                self._queued -= size_of(message.get("text") or message.get("bytes") or b"")
+                self._queued -= _size_of(message)
+                if outbox and not self._closing:
+                    backlog.note(self, self.waiting())
+                    if not self.answering:
+                        self._wake()
         finally:
             self._queued = 0
             self._busy = False
             self._writer = None
-            self._policy.backlog.clear(self)
+            backlog.clear(self)
             self._wake()
 
-    async def _wait_idle(self) -> None:
+    async def _until_taken(self) -> None:
         if self._idle is None:
             self._idle = asyncio.Event()
         await self._idle.wait()
@@ -260,6 +322,10 @@ class AsgiTransport(Transport):
         if self._idle is not None:
             self._idle.set()
             self._idle = None
+
+
+def _size_of(message: Message) -> int:
+    return size_of(message.get("text") or message.get("bytes") or b"")
 
 
 class ServerDoor:
@@ -293,16 +359,10 @@ class ServerDoor:
 
 
 def server_transport(scope: Scope) -> Any:
-    """The event loop's transport behind a request, on uvicorn; elsewhere None."""
+    """The event loop's transport behind a request, on uvicorn; None elsewhere."""
     cycle = getattr(scope.get(_SERVER_SEND), "__self__", None)
     transport = getattr(cycle, "transport", None)
     return transport if callable(getattr(transport, "abort", None)) else None
-
-
-def dropping(scope: Scope) -> Callable[[], None]:
-    """What ends the connection behind a request at once, on uvicorn; elsewhere it does nothing."""
-    transport = server_transport(scope)
-    return transport.abort if transport is not None else lambda: None
 
 
 def _uvicorn_protocol(scope: Scope) -> Any:

@@ -139,8 +139,7 @@ class Exchange:
         return event
 
     async def send(self, message: Event) -> None:
-        if self._disconnected is not None and self._disconnected.by != "app":
-            raise Disconnected("the client is gone")
+        self._ensure_there()
         kind = message["type"]
         if kind == "websocket.send" and self.accepted:
             payload = message.get("bytes")
@@ -148,6 +147,7 @@ class Exchange:
             protocol.push(protocol.framing.join((message["text"] if payload is None else payload,)))
             if protocol.paused:
                 await protocol.drain()
+                self._ensure_there()
         elif kind == "websocket.close" and self.accepted:
             self._close(message.get("code", 1000), message.get("reason") or "")
         elif kind == "websocket.accept" and not self.accepted and self._answer is None:
@@ -164,6 +164,11 @@ class Exchange:
         else:
             state = "accepted" if self.accepted else "not accepted"
             raise RuntimeError(f"Unexpected ASGI message {kind!r} while the WebSocket is {state}.")
+
+    def _ensure_there(self) -> None:
+        """Raises ``Disconnected`` where the peer has gone, or had to go; an app that has closed itself knows it."""
+        if self._disconnected is not None and self._disconnected.by != "app":
+            raise Disconnected("the client is gone")
 
     def _accept(self, message: Event) -> None:
         headers: Headers = [(name.lower(), value) for name, value in message.get("headers") or ()]

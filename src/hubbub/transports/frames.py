@@ -38,7 +38,7 @@ class Frames(Framing):
                 sent = 0
             if sent != size:
                 try:
-                    receiver.push(batch[sent:])
+                    receiver.queue(memoryview(batch)[sent:] if sent else batch)
                 except Exception:
                     drop_broken(receiver)
 

@@ -1,22 +1,28 @@
 """Sessions over one long HTTP response: streaming and Server-Sent Events.
 
 What the session sends is the body of the response; what the client sends comes by ``POST /emulation``, or not at
-all. The one queue is a list of chunks, bounded in bytes; the endpoint's own coroutine empties it. ASGI has no word
-for the end of a peer that does not read, so that is taken from uvicorn where it is there; see ``dropping``.
+all. The one queue is an ``Outbox``, bounded in bytes; the endpoint's own coroutine empties it. ASGI has no word
+for the end of a peer that does not read, so that is taken from uvicorn where it is there; see ``server_transport``.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from starlette.types import Message, Receive, Send
 
 from hubbub.errors import ConnectionExpired, Disconnect, Goodbye, Slow
 from hubbub.hub.deadlines import Deadline
-from hubbub.hub.transport import Framing, Peer, Policy, Transport
+from hubbub.hub.transport import AT_ONCE, Framing, Peer, Policy, Transport
 from hubbub.protocol.codecs import Codec
 from hubbub.protocol.events import Disconnect as DisconnectPush
 from hubbub.protocol.events import Push, Reply
 from hubbub.protocol.publication import Payload
+from hubbub.transports.outbox import Outbox
+from hubbub.transports.sockets import acknowledged, drop, limit_silence, unacknowledged
+
+_PIECE = 64 * 1024
+"""Bytes that the server is given at once."""
 
 ENDED = "ended"
 """The id of an event after which an ``EventSource`` must not come back. It shows the id when it does all the same."""
@@ -75,34 +81,42 @@ class StreamTransport(Transport):
     """A response that goes on until the session ends.
 
     Args:
-        drop: ends the connection behind the response at once, if that can be done.
+        server: the event loop's transport behind the response, on uvicorn; None elsewhere.
     """
 
     __slots__ = (
         "__weakref__",
         "_aborted",
         "_begun",
-        "_chunks",
+        "_behind",
         "_closing",
         "_codec",
         "_drained",
-        "_drop",
+        "_outbox",
         "_peer",
         "_policy",
-        "_queued",
         "_sending",
+        "_server",
+        "_size_sending",
+        "_taken",
         "_timer",
         "_waiter",
         "framing",
     )  # fmt: skip
 
-    def __init__(self, framing: StreamFraming, codec: Codec, drop: Callable[[], None]) -> None:
+    def __init__(self, framing: StreamFraming, codec: Codec, server: Any) -> None:
         self.framing: StreamFraming = framing
         self._codec = codec
-        self._drop = drop
-        self._chunks = [framing.head] if framing.head else []
-        self._queued = 0
+        self._server = server
+        self._outbox = Outbox()
+        if framing.head:
+            self._outbox.put(framing.head)
         self._begun = False
+        self._size_sending = 0
+        self._behind = 0
+        """Bytes that were pushed behind the batch that came when nothing waited, or behind the last answer."""
+        self._taken = 0
+        """Bytes that the server has taken."""
         self._closing = False
         self._aborted = False
         self._sending: asyncio.Task[None] | None = None
@@ -113,26 +127,64 @@ class StreamTransport(Transport):
     def attach(self, peer: Peer, policy: Policy) -> None:
         self._peer: Peer | None = peer
         self._policy = policy
+        # Pings of a stream have no answer, so this is what notices that the peer's machine is gone.
+        limit_silence(self._server, policy.backlog.patience)
 
     def push(self, batch: bytes) -> None:
         if self._closing:
             return
-        queued = self._queued + len(batch)
-        if self._chunks and queued > self._policy.max_queued_bytes:
-            self.give_up(Slow(f"more than {self._policy.max_queued_bytes} bytes behind"))
-            return
+        queued = self._queued
+        if queued:
+            self._behind += len(batch)
+            if min(self._behind, queued + len(batch)) > self._policy.max_queued_bytes:
+                self.give_up(Slow(f"more than {self._policy.max_queued_bytes} bytes behind"))
+                return
+        else:
+            self._behind = 0
+        self._put(batch)
+
+    def answer(self, batch: bytes) -> None:
+        if not self._closing:
+            self._put(batch)
+            self._behind = 0
+
+    def _put(self, batch: bytes) -> None:
         self._begun = True
-        self._queued = queued
-        self._chunks.append(batch)
-        self._policy.backlog.note(self, queued)
+        self._outbox.put(batch)
+        self._policy.backlog.note(self, self.waiting())
         self._wake()
+
+    @property
+    def _queued(self) -> int:
+        return self._outbox.size + self._size_sending
+
+    @property
+    def answering(self) -> bool:
+        return self._queued > self._behind + AT_ONCE
+
+    async def answered(self) -> None:
+        while self.answering and not self._closing:
+            await self._until_taken()
 
     async def send(self, batch: bytes) -> None:
         self.push(batch)
         while self._queued and not self._closing:
-            if self._drained is None:
-                self._drained = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._drained)
+            await self._until_taken()
+
+    async def _until_taken(self) -> None:
+        if self._drained is None:
+            self._drained = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._drained)
+
+    def waiting(self) -> int:
+        return self._queued + (self._server.get_write_buffer_size() if self._server is not None else 0)
+
+    def progress(self) -> int:
+        return acknowledged(self._server) or self._taken
+
+    def reach(self) -> int:
+        ahead = self.waiting() + unacknowledged(self._server)
+        return self.progress() + ahead if ahead > AT_ONCE else 0
 
     def close(self, code: int, reason: str) -> None:
         """Tells the client why, as a push: there is no close frame."""
@@ -140,7 +192,7 @@ class StreamTransport(Transport):
             told = Reply(push=Push(disconnect=DisconnectPush(code, reason)))
             # What comes back by itself shows the token that it has; one that has expired gets nowhere.
             final = _is_final(code) or (code == ConnectionExpired.code and not self._begun)
-            self._chunks.append(self.framing.farewell(self._codec.encode(told), final=final))
+            self._outbox.put(self.framing.farewell(self._codec.encode(told), final=final))
             self.hang_up()
 
     def hang_up(self) -> None:
@@ -150,7 +202,7 @@ class StreamTransport(Transport):
             self._wake()
 
     def abort(self) -> None:
-        self._chunks.clear()
+        self._outbox.clear()
         self._closing = self._aborted = True
         if self._sending is not None:
             self._sending.cancel()
@@ -172,24 +224,29 @@ class StreamTransport(Transport):
         gone = asyncio.get_running_loop().create_task(_gone(receive))
         gone.add_done_callback(lambda _: self._lose())
         try:
-            while self._chunks or not self._closing:
-                if self._chunks:
-                    body, self._chunks = b"".join(self._chunks), []
-                    await self._send(send, body, more_body=True)
-                    self._queued = sum(map(len, self._chunks))
-                    self._note_queued()
-                    self._wake_sender()
+            while self._outbox.size or not self._closing:
+                if self._outbox.size:
+                    await self._send_piece(send)
                 else:
                     self._waiter = asyncio.get_running_loop().create_future()
                     await self._waiter
             if not self._aborted:
                 await self._send(send, b"", more_body=False)
             if self._aborted and not gone.done():
-                self._drop()
+                drop(self._server)
                 await asyncio.wait({gone}, timeout=self._policy.close_timeout)  # so that the server knows it too
         finally:
             gone.cancel()
             self._lose()
+
+    async def _send_piece(self, send: Send) -> None:
+        piece = bytes(self._outbox.take(_PIECE))
+        self._size_sending = len(piece)
+        await self._send(send, piece, more_body=True)
+        self._size_sending = 0
+        self._taken += len(piece)
+        self._note_queued()
+        self._wake_sender()
 
     async def _send(self, send: Send, body: bytes, *, more_body: bool) -> None:
         """Sends one piece. Ends without that when the transport is aborted; a server that fails is a peer gone."""
@@ -205,7 +262,7 @@ class StreamTransport(Transport):
 
     def _note_queued(self) -> None:
         if self._queued and not self._closing:
-            self._policy.backlog.note(self, self._queued)
+            self._policy.backlog.note(self, self.waiting())
         else:
             self._policy.backlog.clear(self)
 

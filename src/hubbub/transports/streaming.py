@@ -13,7 +13,7 @@ from hubbub.hub.admission import ensure_not_cross_site, ensure_origin_allowed
 from hubbub.hub.engine import Engine
 from hubbub.hub.link import Link
 from hubbub.protocol.codecs import JSON, PROTOBUF, UNIDIRECTIONAL, Codec
-from hubbub.transports.asgi import dropping, server_transport
+from hubbub.transports.asgi import server_transport
 from hubbub.transports.bodies import Rejected, read_body
 from hubbub.transports.entrance import Running, admit, open_session, query_of
 from hubbub.transports.handshake import retry_after
@@ -91,7 +91,7 @@ class StreamDoor:
         connection = server_transport(scope)
         if connection is not None:
             send_at_once(connection)
-        transport = StreamTransport(form.framing, form.link.codec, dropping(scope))
+        transport = StreamTransport(form.framing, form.link.codec, connection)
         session = open_session(engine, form.link, transport, engine.session_policy, address, scope)
         headers = {**form.headers, **cors(engine, scope)}
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]

@@ -39,7 +39,9 @@ class WebSocketDoor:
             subprotocol = next((name for name in scope["subprotocols"] if name in _SUBPROTOCOLS), None)
             query = query_of(scope)
             link = _ONE_WAY if self._unidirectional else _link(subprotocol, query)
-            policy = engine.policy if link.native_pings else engine.session_policy
+            # A client that only listens answers no pings but those of WebSocket.
+            answers = not (link.native_pings or link.unidirectional)
+            policy = engine.session_policy if answers else engine.policy
             extension = scope.get("extensions", {}).get(EXTENSION)
             transport: Transport
             # Compression is left out: messages are small, and clients that compress may send out of order.

@@ -8,8 +8,11 @@ upgrade. From then on the connection is in one of these states:
     CLOSING   our close frame is out: nothing is written any more, what comes is read for the peer's
     CLOSED    the socket is gone
 
-The one queue towards the peer is the socket's own write buffer. Its high-water mark is zero, so that
-``pause_writing`` says exactly that something waits: only then does a write cost the look at its size.
+The one queue towards the peer is an ``Outbox`` of references to batches. A batch goes to the socket directly; what
+the socket does not take waits in the outbox, and the event loop's transport gets the next piece when it has written
+the last. Its high-water mark is at its lowest, so that ``pause_writing`` says exactly that something waits. All
+that is written while it does goes through the outbox, so that nothing gets into the middle of a frame. A transport
+of TLS has a second buffer below the one that it tells of; since it is given pieces, little can hide there.
 
 A peer that has been told to go gets ``close_timeout`` seconds to do so, and is then cut off. Meanwhile what
 it sends is read and thrown away: closing a socket with unread data resets it, and the peer might never see
@@ -42,7 +45,7 @@ from hubbub.errors import (
 )
 from hubbub.hub.deadlines import Deadline
 from hubbub.hub.heartbeat import Heartbeat
-from hubbub.hub.transport import Peer, Policy, Transport
+from hubbub.hub.transport import AT_ONCE, Peer, Policy, Transport
 from hubbub.protocol.deflate import negotiate
 from hubbub.protocol.frames import (
     Close,
@@ -58,7 +61,8 @@ from hubbub.protocol.publication import Payload, size_of
 from hubbub.transports.exchange import EXTENSION, Exchange, websocket_scope
 from hubbub.transports.frames import FRAMINGS, PLAIN
 from hubbub.transports.handshake import retry_after
-from hubbub.transports.sockets import send_at_once
+from hubbub.transports.outbox import Bytes, Outbox
+from hubbub.transports.sockets import acknowledged, drop, send_at_once, unacknowledged
 
 _CLOSE_TIMEOUT = 1.0
 """Seconds for the peer's close frame where no hub has attached; a hub brings its own."""
@@ -66,6 +70,8 @@ _READ_AFTER_CLOSE = 64 * 1024
 """Bytes after our close frame that are still parsed, for the peer's close frame."""
 _THROWN_AWAY = 16 * 1024 * 1024
 """Bytes after our close frame that are read at all: enough for the rest of a message that was too large."""
+_PIECE = 64 * 1024
+"""Bytes that the event loop's transport is given at once when something waits."""
 _EARLY = 16 * 1024
 """Bytes that may come before the handshake is answered: none should (RFC 6455 §4.1)."""
 
@@ -86,12 +92,15 @@ class Protocol(asyncio.Protocol, Transport):
     __slots__ = (
         "__weakref__",
         "_after_close",
+        "_behind",
         "_close_timer",
         "_drained",
         "_early",
         "_exchange",
         "_heartbeat",
+        "_last_act",
         "_late_fault",
+        "_outbox",
         "_parser",
         "_peer",
         "_policy",
@@ -105,6 +114,8 @@ class Protocol(asyncio.Protocol, Transport):
         "loop",
         "paused",
         "ping_payload",
+        "ping_progress",
+        "ping_reach",
         "pinged_at",
         "reading",
         "write_now",
@@ -140,6 +151,10 @@ class Protocol(asyncio.Protocol, Transport):
         self._early = b""
         self._after_close = 0
         self.paused = False
+        self._outbox: Outbox | None = None
+        self._behind = 0
+        """Bytes that were pushed behind the batch that came when nothing waited, or behind the last answer."""
+        self._last_act: Callable[[], None] | None = None
         self._pong: bytes | None = None  # the newest ping's, while something waits: RFC 6455 §5.5.3 asks for no more
         self.reading = True
         self._drained: asyncio.Future[None] | None = None
@@ -147,6 +162,7 @@ class Protocol(asyncio.Protocol, Transport):
         self._close_timer: Deadline | None = None
         self.ping_payload: bytes | None = None
         self.pinged_at = 0.0
+        self.ping_reach = self.ping_progress = 0
 
     # asyncio and uvicorn call these
 
@@ -165,6 +181,7 @@ class Protocol(asyncio.Protocol, Transport):
             self._close_timer.cancel()
         if self._policy is not None:
             self._policy.backlog.clear(self)
+        self._outbox = None
         self.paused = False
         self._wake()
         self._tell_lost(Goodbye(1006, "", "peer"))
@@ -172,20 +189,38 @@ class Protocol(asyncio.Protocol, Transport):
     def pause_writing(self) -> None:
         self.paused = True
         self._release_socket()
-        if self._policy is not None:
-            self._policy.backlog.note(self, self._transport.get_write_buffer_size())
+        self._note()
 
     def resume_writing(self) -> None:
         self.paused = False
-        if self._pong is not None and self._state is _State.OPEN:
-            self._transport.write(pong_frame(self._pong))
-            self._pong = None
-            if self.paused:
-                return
+        outbox = self._outbox
+        if outbox is not None:
+            self._hand_on(outbox)
+        if not self.paused and self._pong is not None and self._state is _State.OPEN:
+            pong, self._pong = self._pong, None
+            self._transport.write(pong_frame(pong))
+        if self.paused:
+            self._note()
+            if not self.answering:
+                self._wake()
+            return
+        self._outbox = None
         self._borrow_socket()
         if self._policy is not None:
             self._policy.backlog.clear(self)
         self._wake()
+        act, self._last_act = self._last_act, None
+        if act is not None:
+            act()
+
+    def _hand_on(self, outbox: Outbox) -> None:
+        """Gives the event loop's transport what waits, until it has enough."""
+        while outbox.size and not self.paused:
+            self._transport.write(outbox.take(_PIECE))
+
+    def _note(self) -> None:
+        if self._policy is not None and self._state is _State.OPEN:
+            self._policy.backlog.note(self, self.waiting())
 
     def data_received(self, data: bytes) -> None:
         if self._state is _State.OPEN:
@@ -291,7 +326,7 @@ class Protocol(asyncio.Protocol, Transport):
                 if self.paused:
                     self._pong = event.payload
                 else:
-                    self._transport.write(pong_frame(event.payload))
+                    self._write(pong_frame(event.payload))
             elif kind is Pong:
                 if event.payload == self.ping_payload:
                     self.ping_payload = None
@@ -336,7 +371,7 @@ class Protocol(asyncio.Protocol, Transport):
     def _on_close(self, close: Close) -> None:
         self._leave_open()
         self._state = _State.CLOSING
-        self._transport.write(close_frame(close.code, ""))
+        self._write(close_frame(close.code, ""))
         self._part()
         self._tell_lost(Goodbye(close.code, close.reason, "peer"))
 
@@ -346,7 +381,7 @@ class Protocol(asyncio.Protocol, Transport):
             self._transport.pause_reading()
         elif self._parser is not None:
             if any(type(event) is Close for event in self._parser.receive_data(data)):
-                self._transport.close()
+                self._when_written(self._transport.close)
             elif self._after_close > _READ_AFTER_CLOSE:
                 self._go_deaf()
 
@@ -387,20 +422,73 @@ class Protocol(asyncio.Protocol, Transport):
                 sent = write_now(batch)
             except OSError:
                 sent = 0
-            if sent == len(batch):
-                return
-            batch = batch[sent:]
-        elif self._state is not _State.OPEN:
+            if sent != len(batch):
+                self.queue(memoryview(batch)[sent:] if sent else batch)
+        else:
+            self.queue(batch)
+
+    def queue(self, batch: Bytes) -> None:
+        """As ``push``, for what the socket does not take at once."""
+        if self._state is not _State.OPEN:
             return
-        policy = self._policy
-        if self.paused and policy is not None:
-            queued = self._transport.get_write_buffer_size() + len(batch)
-            if queued > policy.max_queued_bytes:
-                if self._peer is not None:
-                    self._peer.on_fault(Slow(f"more than {policy.max_queued_bytes} bytes behind"))
+        if self.paused:
+            policy = self._policy
+            self._behind += len(batch)
+            if policy is not None and min(self._behind, self.waiting() + len(batch)) > policy.max_queued_bytes:
+                self.give_up(Slow(f"more than {policy.max_queued_bytes} bytes behind"))
                 return
-            policy.backlog.note(self, queued)
-        self._transport.write(batch)
+        else:
+            self._behind = 0
+        self._write(batch)
+
+    def answer(self, batch: bytes) -> None:
+        if self.paused:
+            if self._state is _State.OPEN:
+                self._write(batch)
+        else:
+            self.push(batch)
+        self._behind = 0
+
+    @property
+    def answering(self) -> bool:
+        return self.paused and self.waiting() > self._behind + AT_ONCE
+
+    async def answered(self) -> None:
+        while self.answering and self._state is _State.OPEN:
+            await self._until_taken()
+
+    def waiting(self) -> int:
+        waits = self._transport.get_write_buffer_size()
+        return waits + self._outbox.size if self._outbox is not None else waits
+
+    def progress(self) -> int:
+        return acknowledged(self._transport)
+
+    def reach(self) -> int:
+        ahead = unacknowledged(self._transport) + self.waiting()
+        return self.progress() + ahead if ahead > AT_ONCE else 0
+
+    def _write(self, data: Bytes) -> None:
+        """Writes behind all that waits."""
+        if not self.paused and len(data) <= _PIECE:
+            self._transport.write(data)
+            return
+        outbox = self._outbox
+        if outbox is None:
+            outbox = self._outbox = Outbox()
+        outbox.put(data)
+        self._hand_on(outbox)
+        if self.paused:
+            self._note()
+        else:
+            self._outbox = None
+
+    def _when_written(self, act: Callable[[], None]) -> None:
+        """Does something behind all that waits."""
+        if self._outbox is not None and self._outbox.size:
+            self._last_act = act
+        else:
+            act()
 
     async def send(self, batch: bytes) -> None:
         self.push(batch)
@@ -410,16 +498,19 @@ class Protocol(asyncio.Protocol, Transport):
     async def drain(self) -> None:
         """Waits until nothing waits in the socket's buffer, or the connection is no longer open."""
         while self.paused and self._state is _State.OPEN:
-            if self._drained is None:
-                self._drained = self.loop.create_future()
-            await asyncio.shield(self._drained)
+            await self._until_taken()
+
+    async def _until_taken(self) -> None:
+        if self._drained is None:
+            self._drained = self.loop.create_future()
+        await asyncio.shield(self._drained)
 
     def close(self, code: int, reason: str) -> None:
         if self._state is _State.OPEN:
             frame = close_frame(code, reason)
             self._leave_open()
             self._state = _State.CLOSING
-            self._transport.write(frame)
+            self._write(frame)
             self._start_close_timer()
             if not self.reading:
                 self._transport.resume_reading()
@@ -431,7 +522,8 @@ class Protocol(asyncio.Protocol, Transport):
             self._part()
 
     def abort(self) -> None:
-        self._transport.abort()
+        self._outbox = None
+        drop(self._transport)
 
     async def serve(self) -> None:
         """Nothing to wait for, as in ``settle``."""
@@ -445,7 +537,7 @@ class Protocol(asyncio.Protocol, Transport):
 
     def ping(self, payload: bytes) -> None:
         if self.reading:
-            self._transport.write(ping_frame(payload))
+            self._write(ping_frame(payload))
         else:
             # The app is behind and reading pauses, so that an answer would not be seen.
             self.ping_payload = None
@@ -508,13 +600,16 @@ class Protocol(asyncio.Protocol, Transport):
     def _go_deaf(self) -> None:
         """Parses no more, and shows the peer by the end of our stream that all is said."""
         self._parser = None
+        self._when_written(self._write_end)
+
+    def _write_end(self) -> None:
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
 
     def _part(self) -> None:
         """Closes behind what is queued: the server does so first (RFC 6455 §7.1.1)."""
         self._start_close_timer()
-        self._transport.close()
+        self._when_written(self._transport.close)
 
     def _start_close_timer(self) -> None:
         if self._close_timer is not None:

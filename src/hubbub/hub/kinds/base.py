@@ -25,6 +25,11 @@ class Entry(ABC):
     result: SubscribeResult
     subscription: Subscription | None
     """None where the result is one page of a longer answer."""
+    size: int = 0
+    """About how many bytes of the result are publications that the session missed."""
+
+    def forgo(self) -> None:  # noqa: B027 - most have nothing of that kind
+        """Leaves out what the session missed, and says so: there is no room for it in the answer."""
 
     @abstractmethod
     def commit(self) -> Sequence[Any]:

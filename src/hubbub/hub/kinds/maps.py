@@ -29,6 +29,7 @@ from hubbub.hub.kinds.features import Features
 from hubbub.hub.maps.answers import MAP, CaughtUpAnswer, LiveAnswer, PageAnswer, RenewedAnswer, View
 from hubbub.hub.maps.dialogues import Dialogue, Dialogues
 from hubbub.hub.maps.rules import MapRules
+from hubbub.hub.portions import portion
 from hubbub.hub.subscription import Subscription
 from hubbub.protocol.commands import PublishRequest, SubscribeRequest
 from hubbub.protocol.position import Position
@@ -173,6 +174,7 @@ class _Step:
         self._request = request
         self._dialogue = dialogue
         self._atlas = session.engine.atlas
+        self._room = session.engine.settings.max_answer_bytes
         self._limit = rules.page_size(request.limit)
         self._most = rules.max_catch_up or rules.max_page_size
         self._reach = min(self._limit, self._most)
@@ -188,6 +190,9 @@ class _Step:
     async def _state(self) -> Entry:
         request, dialogue = self._request, self._dialogue
         page = await self._atlas.entries(request.channel, request.cursor, self._limit)
+        fits = portion(page.entries, self._room)
+        if len(fits) < len(page.entries):
+            page = page._replace(entries=fits, cursor=fits[-1].key)
         given = request.epoch or (self._rules.streams and request.offset)
         if given and request.epoch != page.position.epoch:
             raise UnrecoverablePosition
@@ -212,6 +217,7 @@ class _Step:
         changes, top = await self._atlas.changes(self._request.channel, since, self._limit)
         if since.epoch != top.epoch or not changes or changes[0].offset != since.offset + 1:
             raise UnrecoverablePosition
+        changes = portion(changes, self._room)
         answer = PageAnswer(STREAM, Position(changes[-1].offset, top.epoch))
         answer.result.publications = self._view.page(changes)
         return answer

@@ -10,6 +10,7 @@ from hubbub.hub.encodings import Encoding, Filtered, delta_publication, deltas, 
 from hubbub.hub.kinds import held
 from hubbub.hub.kinds.base import Entry, Kind
 from hubbub.hub.kinds.features import Features, either
+from hubbub.hub.portions import size_of_all
 from hubbub.hub.subscription import Subscription
 from hubbub.protocol.commands import PublishRequest, SubscribeRequest
 from hubbub.protocol.position import Position, Recovery, recover_cache, recover_stream
@@ -103,7 +104,9 @@ class _StreamEntry(held.HeldEntry):
         result.offset = top.offset
         if recovery is None:
             return
-        if recovery.recovered:
+        size = size_of_all(recovery.missed)
+        if recovery.recovered and size <= engine.settings.max_answer_bytes:
+            self.size = size
             result.recovered = True
             self._recovered = recovery.missed
             result.offset = since.offset  # from where the publications lead to the top
@@ -120,6 +123,14 @@ class _StreamEntry(held.HeldEntry):
             self._stream.most,
             pattern,
         )
+
+    def forgo(self) -> None:
+        self._recovered = None
+        self.size = 0
+        result = self.result
+        result.recovered, result.publications = False, []
+        if self._position is not None:
+            result.offset = self._position.offset
 
     def _messages(self, missed: Sequence[Publication]) -> list[Any]:
         codec, features = self._session.codec, self._stream
