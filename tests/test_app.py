@@ -1218,3 +1218,26 @@ def test_the_api_and_the_sessions_are_of_one_hub() -> None:
         )
         assert response.json()["result"]["offset"] == 1
         assert anna.hear()["push"]["pub"]["data"] == "hello"
+
+
+def test_a_position_that_a_route_returns_is_an_object_with_or_without_an_annotation() -> None:
+    hub = Hub()
+    app = FastAPI(lifespan=hub.lifespan)
+
+    @app.post("/annotated")
+    async def annotated() -> Position:
+        return await hub.publish("room", 1)
+
+    @app.post("/plain")
+    async def plain():  # type: ignore[no-untyped-def]
+        return await hub.publish("room", 2)
+
+    with TestClient(app) as client:
+        for path in ("/annotated", "/plain"):
+            answer = client.post(path).json()
+            assert (list(answer), answer["offset"]) == (["offset", "epoch"], 0)
+        schema = client.get("/openapi.json").json()["components"]["schemas"]["Position"]
+    assert schema["type"] == "object"
+    assert list(schema["properties"]) == ["offset", "epoch"]
+    offset, epoch = Position(7, "xyz")
+    assert (offset, epoch) == (7, "xyz")

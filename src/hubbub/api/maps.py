@@ -109,7 +109,8 @@ async def remove(engine: Engine, request: RemoveRequest) -> ChangeResult:
 
 
 def _changed(outcome: Outcome) -> ChangeResult:
-    return ChangeResult(*outcome.position, bool(outcome.suppressed), outcome.suppressed)
+    position = outcome.position
+    return ChangeResult(position.offset, position.epoch, bool(outcome.suppressed), outcome.suppressed)
 
 
 async def read_state(engine: Engine, request: StateRequest) -> EntriesResult:
@@ -117,7 +118,7 @@ async def read_state(engine: Engine, request: StateRequest) -> EntriesResult:
     page = await engine.atlas.entries(request.channel, request.cursor, limit, key=request.key)
     if (request.revision_offset or request.revision_epoch) and request.revision_epoch != page.position.epoch:
         raise UnrecoverablePosition
-    return EntriesResult(_entries(page.entries), *page.position, page.cursor)
+    return EntriesResult(_entries(page.entries), page.position.offset, page.position.epoch, page.cursor)
 
 
 async def read_stream(engine: Engine, request: StreamRequest) -> EntriesResult:

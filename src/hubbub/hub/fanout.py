@@ -332,7 +332,7 @@ class Fanout:
         if room is None:
             return False
         last = room.before(len(room.noted))
-        return last is not None and (last.offset, last.epoch) == position and last.offset > 0
+        return last is not None and 0 < last.offset == position.offset and last.epoch == position.epoch
 
     def flush(self) -> None:
         """Works off everything that is noted or under way, without slices: for the end."""

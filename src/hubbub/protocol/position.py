@@ -1,13 +1,15 @@
 """Where in a channel's history one stands."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, Self
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
 from hubbub.protocol.publication import Publication
 
 
-class Position(NamedTuple):
-    """An offset and the epoch it counts in.
+@dataclass(frozen=True, slots=True)
+class Position:
+    """An offset and the epoch it counts in: ``offset, epoch = position``.
 
     Offsets of one channel go up by one with each publication that its history keeps, from 1. The epoch is an
     opaque word that changes when the history was lost, so that an old offset is never mistaken for a new one:
@@ -15,8 +17,13 @@ class Position(NamedTuple):
     publications, while it has missed nine. A channel without history stays at offset 0.
     """
 
+    # No named tuple: what a route returns would be a list, [7, "xyz"], and an object says what is what.
+
     offset: int
     epoch: str
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.offset, self.epoch))
 
 
 class HistoryPage(tuple[Sequence[Publication], Position]):
