@@ -5,10 +5,10 @@ from tests.examples.peer import post
 from tests.examples.session import Session
 
 
-def tick(port: int, price: float) -> list[object]:
+def tick(port: int, price: float) -> dict[str, object]:
     status, body = post(port, "/prices/ACME", {"price": price}, {})
     assert status == 200
-    return list(json.loads(body))
+    return dict(json.loads(body))
 
 
 def test_who_was_away_gets_exactly_what_it_missed(serve: Serve) -> None:
@@ -29,7 +29,7 @@ def test_who_was_away_gets_exactly_what_it_missed(serve: Serve) -> None:
 
 def test_who_stood_in_another_history_is_told_that_it_cannot_have_it_all(serve: Serve) -> None:
     port = serve(load("recovery"))
-    offset, _ = tick(port, 1)
+    offset = tick(port, 1)["offset"]
     with Session(port) as session:
         back = session.ask("subscribe", channel="ticker:ACME", recover=True, epoch="another", offset=offset)
         assert "recovered" not in back
