@@ -27,6 +27,8 @@ class SettingsByName(TypedDict, total=False):
     max_inbox_bytes: int
     max_queued_bytes: int
     max_queued_bytes_total: int
+    max_answer_bytes: int
+    slow_timeout: float
     max_connections: int
     max_connections_per_address: int
     max_request_head_size: int
