@@ -190,6 +190,9 @@ SETTINGS_PAGE = """\
 Every limit and time of a hub. Give one as an argument, `Hub(message_rate=20)`, or in the environment,
 `HUBBUB_MESSAGE_RATE=20`; an argument wins. Times are seconds, sizes are bytes.
 
+`HUBBUB_BROKER` is no limit, but the URL of the broker of a hub that is given none: `Hub()` instead of `Hub("…")`. Only
+`memory://` exists so far; any other URL is an error at the start.
+
 | argument | environment | default | allowed | meaning |
 |---|---|---|---|---|
 {rows}
@@ -548,10 +551,11 @@ def default_text(value: Any, kind: Any) -> str:
     return f"`{value}`" if value != "" else ""
 
 
-def command_section(command: Any) -> list[str]:
+def command_section(command: Any, group: str = "") -> list[str]:
     function = command.callback
+    called = f"hubbub {group}{function.__name__}"
     hints = typing.get_type_hints(function, include_extras=True)
-    usage, arguments, rows = [f"hubbub {function.__name__}"], [], []
+    usage, arguments, rows = [called], [], []
     for name, parameter in inspect.signature(function).parameters.items():
         kind, info = typing.get_args(hints[name])[:2]
         if isinstance(info, ArgumentInfo):
@@ -562,7 +566,7 @@ def command_section(command: Any) -> list[str]:
             rows.append(f"| {flags(name, info, kind)} | {default_text(parameter.default, kind)} | {info.help} |")
     usage.insert(1, "[OPTIONS]")
     paragraphs = [plain(part) for part in inspect.cleandoc(function.__doc__).split("\n\n")]
-    lines = [f"## `hubbub {function.__name__}`", "", "\n\n".join(paragraphs), "", "```text", " ".join(usage), "```", ""]
+    lines = [f"## `{called}`", "", "\n\n".join(paragraphs), "", "```text", " ".join(usage), "```", ""]
     for argument in arguments:
         lines += [argument, ""]
     return [*lines, "| option | default | meaning |", "|---|---|---|", *rows, ""]
@@ -575,18 +579,27 @@ def command_line_page() -> str:
         "",
         NOTE,
         "",
-        "`hubbub --help` and `hubbub COMMAND --help` say the same. `python -m hubbub` is `hubbub`.",
+        "`hubbub --help` and `hubbub COMMAND --help` say the same. `python -m hubbub` is `hubbub`. The command line "
+        'comes with `pip install "hubbub[standard]"`. `hubbub --version` prints the versions of Hubbub, Python, '
+        "FastAPI and uvicorn.",
+        "",
+        "Answers go to standard output, and everything else to standard error.",
         "",
     ]
     for command in command_line.registered_commands:
         lines += command_section(command)
+    for group in command_line.registered_groups:
+        assert group.typer_instance is not None
+        for command in group.typer_instance.registered_commands:
+            lines += command_section(command, f"{group.name} ")
     lines += [
         "## Exit codes",
         "",
         "| code | meaning |",
         "|---|---|",
         "| 0 | A normal end. For `connect`: you closed, or the server closed with 1000, 1001 or no code. |",
-        "| 1 | `connect` was refused or could not connect, or the server closed with another code. |",
+        "| 1 | The server cannot be reached, refused or answered with an error, or closed with another code; or `token "
+        "check` says that the token is not good. |",
         "| 2 | Wrong use; one sentence on standard error says what to do. |",
         "| 130 | Interrupted with Ctrl-C. |",
     ]

@@ -1241,3 +1241,17 @@ def test_a_position_that_a_route_returns_is_an_object_with_or_without_an_annotat
     assert list(schema["properties"]) == ["offset", "epoch"]
     offset, epoch = Position(7, "xyz")
     assert (offset, epoch) == (7, "xyz")
+
+
+def test_a_hub_without_a_broker_takes_the_one_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HUBBUB_BROKER", "memory://")
+    assert Hub().one_process
+    assert caplog.records == [], "the variable is known"
+    monkeypatch.setenv("HUBBUB_BROKER", "nats://h")
+    with pytest.raises(UsageError, match=r"^HUBBUB_BROKER: no broker for 'nats://h': there is memory://"):
+        Hub()
+    assert Hub("memory://").one_process, "an argument wins"
+    monkeypatch.setenv("HUBBUB_BROKER", "")
+    assert Hub().one_process

@@ -1,6 +1,7 @@
 """The hub as a FastAPI app uses it: assembly of the engine, a broker and the transports."""
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from functools import cached_property, partial
 from types import MappingProxyType
@@ -37,7 +38,7 @@ from hubbub.javascript import sdk_router
 from hubbub.logs import protect_logs
 from hubbub.protocol.position import HistoryPage, Position
 from hubbub.protocol.publication import Member
-from hubbub.settings import Settings
+from hubbub.settings import BROKER_VARIABLE, Settings
 from hubbub.stopping import on_stop
 from hubbub.transports.asgi import ServerDoor
 from hubbub.transports.router import sessions_router
@@ -54,7 +55,8 @@ class Hub:
     """Channels, and the clients of one app.
 
     Args:
-        broker: a URL, or a broker of your own. ``memory://`` is for one process.
+        broker: a URL, or a broker of your own. ``memory://`` is for one process. None: the URL in the variable
+            ``HUBBUB_BROKER``, or else ``memory://``.
         auth: how sessions are known by their tokens: ``JWT(secret=...)``. Without it, ``on_connect`` decides.
         settings: limits and times, by name (``Hub(message_rate=0)``); what is not given comes from the
             environment (``HUBBUB_MESSAGE_RATE``), and else from safe defaults. See ``Settings``.
@@ -64,17 +66,17 @@ class Hub:
     """
 
     def __init__(
-        self, broker: str | Broker = "memory://", *, auth: Auth | None = None, **settings: Unpack[SettingsByName]
+        self, broker: str | Broker | None = None, *, auth: Auth | None = None, **settings: Unpack[SettingsByName]
     ) -> None:
         if auth is not None and not isinstance(auth, Auth):
             raise UsageError(f"auth is {type(auth).__name__!r}; give auth=JWT(secret=…), or an instance of hubbub.Auth")
-        if not isinstance(broker, str | Broker):
+        if not isinstance(broker, str | Broker | None):
             raise UsageError(
                 f"the broker is {type(broker).__name__!r}; give a URL or a hubbub.Broker, and auth= by its name"
             )
         self.settings = Settings.load(**settings)
         self._registry = Registry(auth)
-        self._broker = _open(broker, self.settings) if isinstance(broker, str) else broker
+        self._broker = broker if isinstance(broker, Broker) else _open(broker, self.settings)
         self._engine: Engine | None = None
         self._on_goodbye: list[OnGoodbye] = []
 
@@ -551,10 +553,12 @@ def _message(kind: Any) -> MessageType | None:
     return None if kind is None else MessageType(kind)
 
 
-def _open(url: str, settings: Settings) -> Broker:
+def _open(given: str | None, settings: Settings) -> Broker:
+    url = os.environ.get(BROKER_VARIABLE) or "memory://" if given is None else given
     if url == "memory://":
         return MemoryBroker(max_idle_channels=settings.max_idle_channels)
-    raise UsageError(f"no broker for {url!r}: there is memory://, or give an instance of hubbub.Broker")
+    source = f"{BROKER_VARIABLE}: " if given is None else ""
+    raise UsageError(f"{source}no broker for {url!r}: there is memory://, or give an instance of hubbub.Broker")
 
 
 def _install_door(app: Any, server: uvicorn.Server | None) -> None:

@@ -16,6 +16,8 @@ from hubbub.spelling import meant_by
 
 _log = logging.getLogger("hubbub")
 _warned_of: set[str] = set()
+BROKER_VARIABLE = "HUBBUB_BROKER"
+"""The URL of the broker of a hub that is given none."""
 _ORIGIN = re.compile(r"([\w+.-]+://)(\*\.)?([^/*\s]+?)(:[0-9]+)?/?")
 _WITHOUT_HOST = ("*", "null", "file://")
 _DEFAULT_PORTS = {"http://": ":80", "https://": ":443"}
@@ -195,7 +197,7 @@ def _as_browsers_send(origin: str) -> str:
 
 
 def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
-    known = {f"HUBBUB_{name.upper()}" for name in Settings.model_fields}
+    known = {BROKER_VARIABLE, *(f"HUBBUB_{name.upper()}" for name in Settings.model_fields)}
     for name in sorted(set(environ) - known - _warned_of):
         if name.startswith("HUBBUB_"):
             _warned_of.add(name)

@@ -116,6 +116,10 @@ class Process:
         self._until_the_end()
         return code, seconds
 
+    def ended(self) -> int:
+        """Its exit code, when it has ended by itself."""
+        return self._process.wait(DEADLINE)
+
     def faults(self) -> list[str]:
         """What it said that something broke."""
         return [line for line in self.lines if FAULT.search(line)]

@@ -51,8 +51,11 @@ def connect(
 ) -> tuple[int, list[str]]:
     """What `hubbub connect` shows when this is piped into it, and its exit code."""
     finished = run("connect", f"127.0.0.1:{port}{target}", *options, cwd=folder, env=env, typed=typed)
-    assert finished.stderr == ""
-    return finished.returncode, finished.stdout.splitlines()
+    if "connected" in finished.stdout:
+        assert finished.stderr == ""
+    else:
+        assert finished.stdout == "", "what fails is no answer"
+    return finished.returncode, (finished.stdout or finished.stderr).splitlines()
 
 
 def conversation(port: int, folder: Path, typed: str, *options: str) -> list[str]:
@@ -208,8 +211,7 @@ def test_a_server_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     code, lines = connect(port, tmp_path, "")
     assert code == 1
     assert len(lines) == 1
-    assert lines[0].startswith("cannot connect: ")
-    assert "Connect call failed" in lines[0]
+    assert lines == [f"nothing listens on 127.0.0.1:{port}: start the server, or check host and port"]
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,15 @@ from tests.cli.processes import run
 from hubbub import Settings
 
 RUN_OPTIONS = (
-    "--host --port --reload --workers --root-path --proxy-headers --forwarded-allow-ips --ssl-certfile --ssl-keyfile "
-    "--limit-concurrency --deflate --access-log --log-level"
+    "--host --port --uds --fd --reload --workers --factory --app-dir --env-file --root-path --ssl-certfile "
+    "--ssl-keyfile --ssl-ca-certs --deflate --access-log --log-level --log-config"
 )
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence", "words"),
     [
-        (["--help"], "Real-time for FastAPI", "run serve connect"),
+        (["--help"], "Real-time for FastAPI", "run serve connect subscribe publish presence history token --version"),
         (["run", "--help"], "Run your FastAPI app on the fast path", f"MODULE:APP {RUN_OPTIONS}"),
         (["serve", "--help"], "Serve the example apps and the playground page", "--host --port"),
         (

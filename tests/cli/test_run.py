@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.cli.processes import Process, run
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection, connect, unix_connect
 
 CONNECTED_BROKER = '''
 from fastapi import FastAPI
@@ -75,6 +75,11 @@ def test_a_port_that_is_taken_is_named(folder: Path) -> None:
             {},
             "no broker for 'redis://localhost': there is memory://, or give an instance of hubbub.Broker",
         ),
+        (
+            ["bare:app"],
+            {"HUBBUB_BROKER": "nats://h"},
+            "HUBBUB_BROKER: no broker for 'nats://h': there is memory://, or give",
+        ),
         (["main:app", "--log-level", "loud"], {}, "there is no log level 'loud'; there are critical, error, warning"),
         (["main:app", "--host", "203.0.113.1"], {}, "cannot listen on 203.0.113.1:8000: "),
         (["main:app"], {"HUBBUB_MESSAGE_RATE": "fast"}, "wrong settings: HUBBUB_MESSAGE_RATE: "),
@@ -98,6 +103,7 @@ def test_what_cannot_work_is_one_sentence_that_says_why(
     folder: Path, arguments: list[str], env: dict[str, str], sentence: str
 ) -> None:
     (folder / "broken.py").write_text("import not_installed\n")
+    (folder / "bare.py").write_text("from hubbub import Hub\nhub = Hub()\n")
     (folder / "far.py").write_text("from hubbub import Hub\nhub = Hub('redis://localhost')\n")
     finished = run("run", *arguments, cwd=folder, env=env)
     assert finished.returncode == 2, finished.stderr
@@ -159,3 +165,75 @@ def test_the_lines_of_the_hub_look_like_those_of_the_server(folder: Path) -> Non
             assert websocket.close_code == 1008
         line = process.wait_for("messages a second").string
         assert re.match(r"WARNING:  client \S+ \(127\.0\.0\.1, /ws\): 1008 more than 1 messages a second$", line)
+
+
+# Where it listens, and what it reads
+
+
+def test_it_listens_on_a_unix_socket(folder: Path) -> None:
+    path = folder / "hubbub.sock"
+    with Process("run", "main:app", "--uds", str(path), cwd=folder) as process:
+        process.wait_for("Uvicorn running on unix socket")
+        with unix_connect(str(path), uri="ws://localhost/ws", open_timeout=5) as websocket:
+            assert websocket.recv(5) == "token: none"
+        taken = run("run", "main:app", "--uds", str(path), cwd=folder)
+        assert taken.stderr == f"hubbub: a server listens on '{path}': stop it, or choose another with --uds\n"
+
+
+def test_it_listens_on_an_open_file_descriptor(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        number = listening.fileno()
+        with Process("run", "main:app", "--fd", str(number), cwd=folder, files=[number]) as process:
+            process.wait_for("Uvicorn running on socket")
+            with opened(listening.getsockname()[1]) as websocket:
+                assert websocket.recv(5) == "token: none"
+
+
+def test_it_imports_from_another_folder_with_variables_of_a_file_and_calls_a_factory(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (folder / "made.py").write_text("def create():\n    from main import app\n    return app\n")
+    (folder / "variables").write_text("HUBBUB_MESSAGE_RATE=1\n")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    options = ["--app-dir", str(folder), "--env-file", str(folder / "variables"), "--factory", "--port", "0"]
+    with Process("run", "made:create", *options, cwd=elsewhere) as process:
+        with opened(process.port()) as websocket, contextlib.suppress(ConnectionClosed):
+            for _ in range(9):
+                websocket.send("x")
+            while True:
+                websocket.recv(5)
+        process.wait_for("1008 more than 1 messages a second")
+        assert "--factory" not in process.said, "uvicorn has nothing to warn of"
+
+
+def test_the_configuration_of_the_log_may_be_a_file(folder: Path) -> None:
+    (folder / "log.json").write_text(
+        '{"version": 1, "disable_existing_loggers": false,'
+        ' "formatters": {"f": {"format": "mine %(name)s: %(message)s"}},'
+        ' "handlers": {"h": {"class": "logging.StreamHandler", "formatter": "f"}},'
+        ' "root": {"level": "INFO", "handlers": ["h"]}}'
+    )
+    with Process("run", "main:app", "--port", "0", "--log-config", "log.json", cwd=folder) as process:
+        process.wait_for("^mine uvicorn.error: Application startup complete")
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    finished = run("--version", cwd=tmp_path)
+    assert re.fullmatch(r"hubbub \d+\.\d+\S* \(Python 3\.\d+\S*, fastapi \S+, uvicorn \S+\)\n", finished.stdout)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--uds", "a", "--fd", "3"], "--uds and --fd both say where to listen: leave out one of them"),
+        (["--uds", "main.py"], "'main.py' is there already, and is no Unix socket: remove it, or change --uds"),
+        (["--uds", "nowhere/a"], "there is no folder 'nowhere' for the Unix socket: create it, or change --uds"),
+        (["--fd", "99"], "file descriptor 99 is no open socket: --fd takes one that the parent process has passed on"),
+        (["--ssl-keyfile", "main.py"], "TLS needs a certificate: give --ssl-certfile too"),
+        (["--ssl-certfile", "main.py"], "the TLS certificate 'main.py' does not load ("),
+    ],
+)
+def test_where_it_cannot_listen_is_told_before_the_start(folder: Path, options: list[str], sentence: str) -> None:
+    finished = run("run", "main:app", *options, cwd=folder)
+    assert finished.returncode == 2, finished.stdout + finished.stderr
+    assert finished.stderr.startswith(f"hubbub: {sentence}")

@@ -3,47 +3,25 @@
 import asyncio
 import io
 import json
-import re
 import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from rich.console import Console
 from rich.markup import escape
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
+from hubbub.cli.output import printable, say_error
+from hubbub.cli.peer import open_url, unreachable
 from hubbub.errors import UsageError
 
+__all__ = ["Session", "open_url"]
+
 _QUIET_CODES = (1000, 1001, 1005)
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _LINES_AHEAD = 1000
 """How many lines are read before they are sent: a file or a pipe waits for a server that is slow."""
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
-"""What a peer must not get through to the terminal: escape sequences move the cursor, and set its title."""
-
-
-def open_url(url: str, token: str | None) -> str:
-    """The WebSocket URL for what was typed: without a scheme, or with that of a page; plus the token.
-
-    Raises:
-        UsageError: it is none.
-    """
-    wrong = UsageError(f"{url!r} is no WebSocket address: try ws://127.0.0.1:8000/ws/echo")
-    try:
-        parts = urlsplit(url if _SCHEME.match(url) else f"ws://{url}")
-        _ = parts.port  # looked at here, since only looking says that it is none
-    except ValueError:
-        raise wrong from None
-    if parts.scheme not in _SCHEMES or not parts.netloc:
-        raise wrong
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    if token is not None:
-        query.append(("token", token))
-    return urlunsplit(parts._replace(scheme=_SCHEMES[parts.scheme], query=urlencode(query)))
 
 
 @dataclass
@@ -75,10 +53,10 @@ class Session:
                 404: "no such path",
                 503: "the server is full or stops",
             }.get(status, "this is no WebSocket endpoint" if status < 400 or status in (405, 426) else "")
-            self._say(f"refused with HTTP {status}" + (f": {hint}" if hint else ""), "red")
+            say_error(f"refused with HTTP {status}" + (f": {hint}" if hint else ""), "red")
             return 1
         except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
-            self._say(f"cannot connect: {error or type(error).__name__}", "red")
+            say_error(unreachable(self.url, error), "red")
             return 1
         spoken = f", speaking {websocket.subprotocol}" if websocket.subprotocol else ""
         self._say(f"connected{spoken}; Ctrl-D closes", "green")
@@ -140,14 +118,14 @@ class Session:
         if self.json:
             try:
                 plain = json.dumps(json.loads(message), ensure_ascii=False)
-                self.console.print_json(message, ensure_ascii=plain.translate(_CONTROLS) != plain)
+                self.console.print_json(message, ensure_ascii=printable(plain) != plain)
                 return
             except ValueError:
                 pass
-        self.console.print(f"[cyan]<[/] {escape(message.translate(_CONTROLS))}", soft_wrap=True)
+        self.console.print(f"[cyan]<[/] {escape(printable(message))}", soft_wrap=True)
 
     def _say(self, text: str, colour: str) -> None:
-        self.console.print(f"[{colour}]{escape(text.translate(_CONTROLS))}[/]", soft_wrap=True)
+        self.console.print(f"[{colour}]{escape(printable(text))}[/]", soft_wrap=True)
 
     def _header(self, line: str) -> tuple[str, str]:
         name, colon, value = line.partition(":")

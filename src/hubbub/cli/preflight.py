@@ -7,6 +7,9 @@ import importlib.util
 import logging
 import os
 import socket
+import ssl
+import stat
+from pathlib import Path
 
 from hubbub.app import Hub
 from hubbub.errors import UsageError
@@ -19,11 +22,12 @@ SPARE_DESCRIPTORS = 64
 """For what is not a connection: the event loop, log files, listening sockets, the app's own."""
 
 
-def ensure_importable(target: str, *, load: bool) -> str:
+def ensure_importable(target: str, *, load: bool, folder: Path | None = None) -> str:
     """The import string for ``target``: ``MODULE:APP``, ``MODULE`` (its ``app``) or a file's path.
 
     Args:
         load: import the module to see that it can be, and has the attribute.
+        folder: where it is looked for first, for the error; None is the working directory.
 
     Raises:
         UsageError: there is no such module or attribute, or the module does not import.
@@ -38,8 +42,8 @@ def ensure_importable(target: str, *, load: bool) -> str:
         found = False
     if not found:
         raise UsageError(
-            f"there is no module {module_name!r} here ({os.getcwd()}): give MODULE:APP as you would import it, "
-            "from the folder that holds it"
+            f"there is no module {module_name!r} here ({folder or os.getcwd()}): give MODULE:APP as you would import "
+            "it, from the folder that holds it"
         )
     if load:
         try:
@@ -81,6 +85,60 @@ def ensure_port_free(host: str, port: int) -> None:
             if error.errno == errno.EACCES:
                 raise UsageError(f"port {port} needs more rights: choose one from 1024 with --port") from None
             raise UsageError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+
+
+def ensure_unix_socket(path: Path) -> None:
+    """Raises:
+    UsageError: no Unix socket can be there.
+    """
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {str(path.parent)!r} for the Unix socket: create it, or change --uds")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"the folder {str(path.parent)!r} may not be written to: choose another with --uds")
+    if path.exists() and not path.is_socket():
+        raise UsageError(f"{str(path)!r} is there already, and is no Unix socket: remove it, or change --uds")
+    if path.exists():
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(path))
+            except OSError:
+                return  # left over from a server that has ended
+        raise UsageError(f"a server listens on {str(path)!r}: stop it, or choose another with --uds")
+
+
+def ensure_listening_socket(fd: int) -> None:
+    """Raises:
+    UsageError: the file descriptor is no socket.
+    """
+    try:
+        is_socket = stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:
+        is_socket = False
+    if not is_socket:
+        raise UsageError(
+            f"file descriptor {fd} is no open socket: --fd takes one that the parent process has passed on"
+        )
+
+
+def ensure_certificate(certificate: Path, key: Path | None, password: str | None) -> None:
+    """Raises:
+    UsageError: the certificate, or its key, does not load.
+    """
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password or "")
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"the TLS certificate {str(certificate)!r} does not load ({error}): it must be PEM and fit its key; give "
+            "--ssl-keyfile if the key is in another file, and --ssl-keyfile-password if it is encrypted"
+        ) from None
+
+
+def ensure_log_config(file: Path) -> None:
+    """Raises:
+    UsageError: the file is YAML, and nothing here reads that.
+    """
+    if file.suffix in (".yaml", ".yml") and importlib.util.find_spec("yaml") is None:
+        raise UsageError(f"{str(file)!r} is YAML, which needs PyYAML: pip install pyyaml, or write it as JSON")
 
 
 def ensure_descriptors(settings: Settings) -> None:

@@ -1,26 +1,78 @@
 """uvicorn on the fast path, with the settings of the hub."""
 
 import copy
+import ssl
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 from uvicorn.config import LOG_LEVELS, LOGGING_CONFIG
 
-from hubbub.cli.preflight import ensure_descriptors, ensure_port_free
+from hubbub.cli.preflight import (
+    ensure_certificate,
+    ensure_descriptors,
+    ensure_listening_socket,
+    ensure_log_config,
+    ensure_port_free,
+    ensure_unix_socket,
+)
 from hubbub.errors import UsageError
 from hubbub.settings import Settings
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where a server listens: on a port, a Unix socket or an open file descriptor."""
+
+    host: str
+    port: int
+    uds: Path | None = None
+    fd: int | None = None
+
+    def ensure_possible(self) -> None:
+        """Raises UsageError where it cannot listen there."""
+        if self.uds is not None and self.fd is not None:
+            raise UsageError("--uds and --fd both say where to listen: leave out one of them")
+        if self.uds is not None:
+            ensure_unix_socket(self.uds)
+        elif self.fd is not None:
+            ensure_listening_socket(self.fd)
+        else:
+            ensure_port_free(self.host, self.port)
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Certificate and key; without a certificate, there is no TLS."""
+
+    certfile: Path | None = None
+    keyfile: Path | None = None
+    password: str | None = None
+    ca_certs: Path | None = None
+
+    def options(self) -> dict[str, Any]:
+        """What uvicorn calls them; raises UsageError where the certificate is missing or does not load."""
+        if self.certfile is None:
+            if self.keyfile or self.password or self.ca_certs:
+                raise UsageError("TLS needs a certificate: give --ssl-certfile too")
+            return {}
+        ensure_certificate(self.certfile, self.keyfile, self.password)
+        asked = {} if self.ca_certs is None else {"ssl_ca_certs": self.ca_certs, "ssl_cert_reqs": ssl.CERT_REQUIRED}
+        named = {"ssl_certfile": self.certfile, "ssl_keyfile": self.keyfile, "ssl_keyfile_password": self.password}
+        return {**named, **asked}
 
 
 @dataclass(frozen=True)
 class ServerOptions:
     """What the commands that start a server have in common; ``more`` goes to uvicorn as it is."""
 
-    host: str
-    port: int
+    listening: Listening
     log_level: str
+    log_config: Path | None
     access_log: bool
     deflate: bool
+    tls: Tls
     more: dict[str, Any] = field(default_factory=dict)
 
 
@@ -33,12 +85,18 @@ def run_server(target: str, options: ServerOptions) -> None:
     settings = Settings.load()
     if options.log_level not in LOG_LEVELS:
         raise UsageError(f"there is no log level {options.log_level!r}; there are {', '.join(LOG_LEVELS)}")
-    ensure_port_free(options.host, options.port)
+    if options.log_config is not None:
+        ensure_log_config(options.log_config)
+    tls = options.tls.options()
+    listening = options.listening
+    listening.ensure_possible()
     ensure_descriptors(settings)
     uvicorn.run(
         target,
-        host=options.host,
-        port=options.port,
+        host=listening.host,
+        port=listening.port,
+        uds=None if listening.uds is None else str(listening.uds),
+        fd=listening.fd,
         log_level=options.log_level,
         access_log=options.access_log,
         ws="hubbub.wire:Protocol",
@@ -47,7 +105,8 @@ def run_server(target: str, options: ServerOptions) -> None:
         ws_ping_timeout=settings.ping_timeout,
         ws_per_message_deflate=options.deflate,
         timeout_graceful_shutdown=settings.stop_timeout,
-        log_config=_log_config(options.log_level),
+        log_config=_log_config(options.log_level) if options.log_config is None else str(options.log_config),
+        **tls,
         **options.more,
     )
 
