@@ -16,6 +16,7 @@ from hubbub.spelling import meant_by
 
 _log = logging.getLogger("hubbub")
 _warned_of: set[str] = set()
+_PREFIX = "HUBBUB_"
 BROKER_VARIABLE = "HUBBUB_BROKER"
 """The URL of the broker of a hub that is given none."""
 _ORIGIN = re.compile(r"([\w+.-]+://)(\*\.)?([^/*\s]+?)(:[0-9]+)?/?")
@@ -197,12 +198,12 @@ def _as_browsers_send(origin: str) -> str:
 
 
 def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
-    known = {BROKER_VARIABLE, *(f"HUBBUB_{name.upper()}" for name in Settings.model_fields)}
+    known = {BROKER_VARIABLE, *(f"{_PREFIX}{name.upper()}" for name in Settings.model_fields)}
     for name in sorted(set(environ) - known - _warned_of):
-        if name.startswith("HUBBUB_"):
+        if name.startswith(_PREFIX):
             _warned_of.add(name)
-            meant = meant_by(name, known)
-            _log.warning("%s is no setting%s", name, f"; did you mean {meant}?" if meant else "")
+            meant = meant_by(name.removeprefix(_PREFIX), [one.removeprefix(_PREFIX) for one in known])
+            _log.warning("%s is no setting%s", name, f"; did you mean {_PREFIX}{meant}?" if meant else "")
 
 
 def _name(location: tuple[int | str, ...], given: dict[str, Any]) -> str:
