@@ -1,6 +1,7 @@
 """The endpoints of sessions as one router: which there are, and a conversation over HTTP on a real server."""
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,8 +17,8 @@ from hubbub.transports.router import sessions_router
 Serve = Callable[..., Any]
 
 
-def make() -> tuple[Hub, FastAPI]:
-    hub = Hub(allow_anonymous=True)
+def make(**settings: Any) -> tuple[Hub, FastAPI]:
+    hub = Hub(allow_anonymous=True, **settings)
     hub.channel("room", may_subscribe="everyone", history=10)
     app = FastAPI(lifespan=hub.lifespan)
     app.include_router(hub.router)
@@ -121,3 +122,18 @@ def test_a_conversation_over_http(serve: Serve, wire: str, method: str, path: st
         engine.loop.call_soon_threadsafe(engine.begin_stop)
         assert next(heard) == {"push": {"disconnect": {"code": 3001, "reason": "shutdown"}}}
         assert list(heard) == [], "and the response ends"
+
+
+def test_the_kernel_ends_a_stream_to_a_machine_that_acknowledges_nothing(serve: Serve, wire: str) -> None:
+    """It cannot be unplugged here: what the socket was told is looked at."""
+    served = serve(make(slow_timeout=7)[1], wire)
+    connect = {"cf_connect": "{}"}
+    with (
+        httpx.Client(timeout=5) as client,
+        client.stream("GET", f"{served.http}/connection/uni_sse", params=connect) as stream,
+    ):
+        heard = replies(stream.iter_lines())
+        assert "connect" in next(heard)
+        (connection,) = served.server.server_state.connections
+        connected = connection.transport.get_extra_info("socket")
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000

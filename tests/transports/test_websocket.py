@@ -433,6 +433,20 @@ def test_a_stop_ends_every_session_with_shutdown(serve: Serve, implementation: s
     assert time.monotonic() - begun < 5
 
 
+def test_a_frozen_client_that_only_listens_is_noticed_within_the_bound(serve: Serve, implementation: str) -> None:
+    app = App(ping_interval=0.4, ping_timeout=0.4)
+    served = serve(app.app, implementation)
+    url = f"{served.ws}/connection/uni_websocket?cf_connect=%7B%7D"
+    with served.dial() as frozen, connect(url) as listener:
+        frozen.sendall(
+            b"GET /connection/uni_websocket?cf_connect=%7B%7D HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        within(3, lambda: app.sessions() == 2, "both to connect")
+        within(3, lambda: app.sessions() == 1, "the frozen one to be noticed")
+        assert "connect" in json.loads(str(listener.recv(timeout=5)))
+
+
 FIRST = f'{CONNECT}\n{{"id":2,"subscribe":{{"channel":"room:a"}}}}'.encode()
 
 

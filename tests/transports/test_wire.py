@@ -541,6 +541,31 @@ def test_endless_streams_end_when_the_peer_goes(serve: Serve, wire: str) -> None
     within(5, lambda: ended, "the stream's end")
 
 
+def test_a_send_that_waits_for_a_peer_that_goes_raises_instead_of_returning_as_if_it_had_sent(
+    serve: Serve, wire: str
+) -> None:
+    ended: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "websocket":
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            await send({"type": "websocket.send", "bytes": b"x" * 30_000_000})
+            ended.append("returned")
+        except OSError as error:
+            ended.append(str(error))
+
+    served = serve(app, wire, lifespan="off")
+    with served.dial(receive_buffer=4096) as peer:
+        peer.sendall(HANDSHAKE)
+        connections = served.server.server_state.connections
+        within(5, lambda: any(getattr(c, "paused", False) for c in tuple(connections)), "the buffers to fill")
+    within(5, lambda: ended, "the end of the send")
+    assert ended == ["the client is gone"]
+
+
 def test_a_flood_of_pings_by_a_peer_that_does_not_read_queues_one_pong(serve: Serve, wire: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "websocket":
