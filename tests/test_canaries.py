@@ -12,6 +12,7 @@ from websockets.sync.client import connect
 from hubbub.canaries import ensure, fault_of
 from hubbub.hub.canary import resolver
 from hubbub.transports.canary import fast_path
+from hubbub.transports.door_canary import router_dependencies
 
 DEADLINE = 30.0
 HUB = """
@@ -89,6 +90,35 @@ FASTAPI_CHANGES = {
         "utils.solve_dependencies = solve_dependencies\n"
     ),
 }
+ROUTERS = """
+from hubbub import Hub, UsageError
+
+for name in ("router", "api"):
+    try:
+        getattr(Hub(), name)
+    except UsageError as error:
+        print(error)
+    else:
+        print("taken")
+"""
+INCLUSION_CHANGES = {
+    "routes of WebSockets are made in another way": (
+        "import fastapi.routing as routing\n"
+        "was = routing.APIWebSocketRoute.__init__\n"
+        "def init(self, path, endpoint, **given):\n"
+        "    given.pop('dependencies', None)\n"
+        "    was(self, path, endpoint, **given)\n"
+        "routing.APIWebSocketRoute.__init__ = init\n"
+    ),
+    "an inclusion does not say what it adds": (
+        "from fastapi import FastAPI\n"
+        "was = FastAPI.include_router\n"
+        "def include_router(self, router, **given):\n"
+        "    given.pop('dependencies', None)\n"
+        "    was(self, router, **given)\n"
+        "FastAPI.include_router = include_router\n"
+    ),
+}
 
 
 def test_the_fast_path_fits_this_uvicorn() -> None:
@@ -97,6 +127,10 @@ def test_the_fast_path_fits_this_uvicorn() -> None:
 
 def test_dependencies_of_handlers_work_with_this_fastapi() -> None:
     assert fault_of(resolver) == ""
+
+
+def test_dependencies_of_routers_run_with_this_fastapi() -> None:
+    assert fault_of(router_dependencies) == ""
 
 
 def test_a_canary_that_does_not_pass_says_why() -> None:
@@ -143,3 +177,21 @@ def test_a_fastapi_whose_resolver_has_changed_is_an_error_where_a_handler_has_de
         assert finished.stdout.endswith("or install an older FastAPI, or a newer hubbub\n")
     else:
         assert finished.stdout == "taken\n"
+
+
+@pytest.mark.parametrize("change", ["", *INCLUSION_CHANGES.values()], ids=["none", *INCLUSION_CHANGES])
+def test_a_fastapi_that_would_leave_routers_unguarded_is_an_error_where_a_router_is_asked_for(
+    tmp_path: Path, change: str
+) -> None:
+    (tmp_path / "main.py").write_text(f"{change}\n{ROUTERS}")
+    finished = subprocess.run(
+        [sys.executable, "main.py"], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=DEADLINE
+    )
+    assert finished.stderr == ""
+    said = finished.stdout.splitlines()
+    if change:
+        assert len(said) == 2
+        assert all(line.startswith("the hub's routers do not fit FastAPI ") for line in said)
+        assert all("Install an older FastAPI, or a newer hubbub" in line for line in said)
+    else:
+        assert said == ["taken", "taken"]

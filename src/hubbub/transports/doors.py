@@ -8,6 +8,7 @@ for HTTP by its own handler, whose response then is the app; for a WebSocket by 
 
 Older versions of FastAPI copy a route when its router is included, with all dependencies. Newer ones keep the route,
 and say in the scope what the inclusion adds. Where the scope says nothing, the route's own are all there are.
+Neither way is public API: ``hubbub.transports.door_canary`` tries both before the first endpoint is made.
 """
 
 import inspect
@@ -24,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketState
 
 from hubbub.errors import UsageError
+from hubbub.transports.door_canary import ensure_dependencies_run
 
 HELD = "hubbub.held"
 """In the scope of a WebSocket: the app is to return no sooner than the session ends, as something is closed then."""
@@ -101,12 +103,22 @@ class DoorRoute(APIRoute):
 
 
 def http_door(path: str, app: ASGIApp, methods: tuple[str, ...] = _ALL) -> DoorRoute:
-    """A route to an ASGI app; the app itself answers methods that it does not serve, unless they are given."""
+    """A route to an ASGI app; the app itself answers methods that it does not serve, unless they are given.
+
+    Raises:
+        UsageError: dependencies would not run with this FastAPI.
+    """
+    ensure_dependencies_run()
     return DoorRoute(path, Door(app, "http", path), methods=methods, **_unseen(path))
 
 
 def websocket_door(path: str, app: ASGIApp) -> DoorRoute:
-    """A route to an ASGI app that takes WebSockets."""
+    """A route to an ASGI app that takes WebSockets.
+
+    Raises:
+        UsageError: as ``http_door``.
+    """
+    ensure_dependencies_run()
     return DoorRoute(path, Door(app, "websocket", path), methods=("GET",), **_unseen(path))
 
 
