@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 HOST ?= 127.0.0.1
 PORT ?= 8000
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 # Where there is no npm, pages have no JavaScript SDK (web), and the tests that need Node's packages skip by name.
 NPM := $(shell command -v npm)
 SDK := $(if $(NPM),web/node_modules/.package-lock.json)
@@ -43,7 +43,7 @@ install:                 ## all that the suite needs
 .venv/bin/python:
 	@echo "make: a virtual environment in .venv"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --upgrade "pip>=25.1"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 
 .venv/package: .venv/bin/python pyproject.toml constraints.txt
 	@echo "make: Hubbub and what it depends on"
