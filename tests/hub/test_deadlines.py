@@ -35,6 +35,20 @@ def test_after_a_blocked_loop_it_waits_as_long_as_it_was_late_but_not_longer_tha
     clock.run(scenario())
 
 
+def test_it_ends_though_the_loop_is_blocked_again_and_again(clock: Clock) -> None:
+    async def scenario() -> None:
+        called: list[float] = []
+        began = clock.time()
+        Deadline(asyncio.get_running_loop(), 10, lambda: called.append(clock.time()))
+        for _ in range(100):
+            clock.block(0.5)  # each time that the loop comes to look
+            await ticks(1)
+        assert len(called) == 1
+        assert called[0] <= began + 31
+
+    clock.run(scenario())
+
+
 def test_it_can_be_cancelled_before_and_after_it_was_put_off(clock: Clock) -> None:
     async def scenario() -> None:
         called: list[str] = []

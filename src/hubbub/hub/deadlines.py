@@ -23,15 +23,18 @@ def blocked(late: float, period: float) -> float:
 
 
 class Deadline:
-    """Calls a function when ``delay`` seconds are over; after a blocked loop it waits as long as the timer was late."""
+    """Calls a function when ``delay`` seconds are over; after a blocked loop it waits as long as the timer was late.
 
-    __slots__ = ("_arguments", "_callback", "_delay", "_due", "_loop", "_timer")
+    In all it waits ``delay`` seconds more at most, so that it ends even if the loop is blocked again and again.
+    """
+
+    __slots__ = ("_arguments", "_callback", "_due", "_loop", "_spare", "_timer")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, delay: float, callback: Callable[..., object], *arguments: Any
     ) -> None:
         self._loop = loop
-        self._delay = delay
+        self._spare = delay
         self._callback = callback
         self._arguments = arguments
         self._wait(delay)
@@ -46,8 +49,10 @@ class Deadline:
 
     def _end(self) -> None:
         late = self._loop.time() - self._due
-        if late > _BLOCKED:
-            self._wait(min(late, self._delay))
+        more = min(late, self._spare)
+        if late > _BLOCKED and more > 0:
+            self._spare -= more
+            self._wait(more)
         else:
             self._callback(*self._arguments)
 
