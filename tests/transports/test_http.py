@@ -195,6 +195,16 @@ def test_requests_sent_together_are_answered_in_order(connect: Connect) -> None:
         assert peer.response() == (200, b"b" * 3000)
 
 
+@pytest.mark.parametrize("size", [1, 1023, 1024, 70_000, 1_000_000])
+def test_a_body_whose_length_is_known_is_whole_and_what_follows_it_is_not_part_of_it(
+    connect: Connect, size: int
+) -> None:
+    peer = connect()
+    peer.sends(b"POST /echo HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (size, b"b" * size) + TINY * 3)
+    assert peer.response() == (200, b"b" * size)
+    assert [peer.response() for _ in range(3)] == [(200, b"1"), (200, b"2"), (200, b"3")]
+
+
 def test_requests_behind_a_running_response_are_kept_as_bytes_and_answered_after_it(connect: Connect, app: App) -> None:
     peer, other = connect(), connect()
     peer.sends(b"GET /stream HTTP/1.1\r\n\r\n" + TINY * 2500)

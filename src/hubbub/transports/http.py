@@ -2,7 +2,7 @@
 
 Theory of operation. uvicorn's own waits for ever for the end of a head, takes any number of header fields, and parses
 all that it reads at once, also the requests that wait behind a response. Here what was read is parsed in small pieces,
-and between two of them it is asked whether to go on:
+and between two of them it is asked whether to go on; what must be body is one piece, however large:
 
     no answer is due             parse: this is the head of a request, or the line before it is idle
     its own body is coming       parse: the app waits for it
@@ -27,7 +27,7 @@ from hubbub.settings import Settings
 from hubbub.transports.sockets import send_at_once
 
 _PIECE = 1024
-"""Bytes that are parsed at once: at most so many can become requests behind a response."""
+"""Bytes that are parsed at once, unless they are body: at most so many can become requests behind a response."""
 _KEPT = 16 * 1024
 """Bytes behind a running response with which reading stops. One read more may be there: 256 KiB at most."""
 
@@ -41,6 +41,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_timer: Deadline | None = None
         self._head_begun = False
         self._body_due = False
+        self._body_left = 0
+        """Bytes of the body that are still to come, where the head says how many."""
         self._head_size = 0
         """Bytes since the last that were body: of a head, of trailers, of what is around the chunks."""
         self._declined = False
@@ -113,14 +115,17 @@ class HttpProtocol(HttpToolsProtocol):
         before = self.cycle
         super().on_headers_complete()
         self._body_due = self.cycle is not before
+        self._body_left = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
 
     def on_body(self, body: bytes) -> None:
         self._head_size = 0
+        self._body_left -= len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         if not self._declined:
             self._body_due = False
+            self._body_left = 0
             super().on_message_complete()
 
     # What is read, and what is kept
@@ -148,7 +153,8 @@ class HttpProtocol(HttpToolsProtocol):
             if self._must_wait:
                 self._keep(rest)
                 return
-            piece, rest = rest[:_PIECE], rest[_PIECE:]
+            size = max(_PIECE, self._body_left)
+            piece, rest = rest[:size], rest[size:]
             taken = self._parse_piece(piece)
             if taken is None:
                 return
@@ -157,7 +163,7 @@ class HttpProtocol(HttpToolsProtocol):
                 rest = memoryview(b"".join((self._head_again(), piece[taken:], rest)))
                 self.parser = _parser(self)
                 continue
-            self._head_size += len(piece)
+            self._head_size += min(len(piece), _PIECE)
             if self._head_size > self._settings.max_request_head_size or (
                 self.headers and len(self.headers) > self._settings.max_request_headers
             ):
