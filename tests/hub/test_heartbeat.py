@@ -335,6 +335,27 @@ def test_a_ping_that_has_not_got_there_yet_is_not_missed_as_long_as_the_reader_g
     clock.run(scenario())
 
 
+@pytest.mark.parametrize("ahead", [0, 7, 8, 9, 25, 33, 50])
+def test_a_ping_that_got_there_between_two_looks_has_all_of_its_time_for_an_answer(clock: Clock, ahead: int) -> None:
+    """A reader of 1 kB a second, which answers one second after the ping has got to it."""
+
+    async def scenario() -> None:
+        wheel = Heartbeat(25.0, 8.0)
+        member = Member(asyncio.get_running_loop(), delay=ahead + 1.0)
+        member.sent = 1000 * ahead
+        wheel.add(member)
+        while not member.pings:
+            await asyncio.sleep(0.1)
+        for _ in range(ahead):
+            await asyncio.sleep(0.99)
+            member.taken += 1000
+        await asyncio.sleep(1 + ahead / 100)
+        assert member.silent_at is None
+        wheel.discard(member)
+
+    clock.run(scenario())
+
+
 def test_a_reader_that_takes_nothing_of_what_lies_before_the_ping_is_silent(clock: Clock) -> None:
     async def scenario() -> None:
         wheel = Heartbeat(5.0, 8.0)

@@ -40,7 +40,7 @@ class Heartbeat:
     which the event loop was blocked does not count: an answer may wait to be read.
 
     The ping of a slow reader waits behind what it is being sent. Until it has got there, the reader is not silent as
-    long as it takes something within each time-out.
+    long as it takes something within each time-out, and then it has one more time-out to answer.
     """
 
     def __init__(self, interval: float, timeout: float | None) -> None:
@@ -111,8 +111,10 @@ class Heartbeat:
 
 
 def _is_on_its_way(member: Pulse) -> bool:
-    """Whether the ping has not got to the peer yet, which has taken something of what lies before it meanwhile."""
+    """Whether the ping had not got to the peer at the last look, and the peer has taken something meanwhile."""
     if not member.ping_reach:
         return False
     before, member.ping_progress = member.ping_progress, member.progress()
-    return before < member.ping_progress < member.ping_reach
+    if member.ping_progress >= member.ping_reach:
+        member.ping_reach = 0  # it is there, since some moment between the two looks
+    return before < member.ping_progress
