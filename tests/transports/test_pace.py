@@ -202,6 +202,47 @@ def test_no_answer_is_larger_than_one_may_be(clock: Clock) -> None:
     clock.run(scenario())
 
 
+@pytest.mark.parametrize("delta", ["", "fossil"])
+@pytest.mark.parametrize("data", ['"' * 500, "\x01" * 200, {"text": '"' * 400}, "é" * 400])
+def test_text_that_grows_as_json_is_counted_as_it_is_sent(clock: Clock, data: Any, delta: str) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(max_answer_bytes=10_000)
+        stage.channel("{name}", history=100, recovery="force", may_read_history="everyone", delta=bool(delta))
+        for _ in range(20):
+            position = await stage.engine.publish("c0", data)
+        guest = await stage.enter()
+        since = {"offset": 0, "epoch": position.epoch}
+        got = 0
+        while page := (await guest.ask(history={"channel": "c0", "limit": -1, "since": since}))["history"]:
+            if not page["publications"]:
+                break
+            got += len(page["publications"])
+            since["offset"] = page["publications"][-1]["offset"]
+        assert got == 20
+        for offset, recovered in ((0, False), (17, True)):
+            other = await stage.enter()
+            back = {"recover": True, "offset": offset, "epoch": position.epoch, "delta": delta}
+            answer = (await other.ask(subscribe={"channel": "c0", **back}))["subscribe"]
+            assert answer.get("recovered", False) is recovered
+            assert len(answer.get("publications", ())) == (3 if recovered else 0)
+
+    clock.run(scenario())
+
+
+def test_an_answer_is_measured_in_bytes(clock: Clock) -> None:
+    async def scenario() -> None:
+        stage = await SessionStage.open(max_answer_bytes=10_000)
+
+        async def shout() -> str:
+            return "é" * 6000
+
+        stage.method("shout", shout)
+        guest = await stage.enter()
+        assert (await guest.ask(rpc={"method": "shout", "data": {}}))["error"]["code"] == 106
+
+    clock.run(scenario())
+
+
 def test_what_is_recovered_with_the_connect_shares_the_room_of_one_answer(clock: Clock) -> None:
     async def scenario() -> None:
         from hubbub import Grant, Identity

@@ -18,7 +18,7 @@ from hubbub.errors import (
     UnknownChannel,
 )
 from hubbub.hub.joining import changed, renew
-from hubbub.hub.portions import portion
+from hubbub.hub.portions import portion, room
 from hubbub.protocol import commands
 from hubbub.protocol.events import (
     HistoryResult,
@@ -98,7 +98,7 @@ async def history(session: "Session", request: commands.HistoryRequest) -> Histo
     most = rules.max_page_size or engine.settings.max_history_publications
     limit = most if request.limit < 0 else min(request.limit, most)
     publications, top = await engine.page(channel, since, limit, reverse=request.reverse)
-    publications = portion(publications, engine.settings.max_answer_bytes)
+    publications = portion(publications, room(engine.settings.max_answer_bytes))
     session.charge(len(publications))
     return HistoryResult([session.codec.publication(one) for one in publications], top.epoch, top.offset)
 

@@ -22,6 +22,7 @@ from hubbub.errors import (
 from hubbub.hub.kinds.base import Entry
 from hubbub.hub.kinds.features import FOSSIL
 from hubbub.hub.kinds.held import show_anew
+from hubbub.hub.portions import room
 from hubbub.hub.subscription import Subscription
 from hubbub.hub.turns import Attempt
 from hubbub.protocol.commands import ConnectRequest, SubscribeRequest
@@ -75,11 +76,12 @@ async def at_connect(
         abandon(entries)
         raise
     abandon({channel: entries.pop(channel) for channel in tuple(entries) if attempt.revoked(channel)})
-    room = engine.settings.max_answer_bytes
+    left = room(engine.settings.max_answer_bytes, identity.data)
     for entry in entries.values():
-        if entry.size > room:
+        left = room(left, bytes(entry.result.data))
+        if entry.size and entry.size > left:
             entry.forgo()
-        room -= entry.size
+        left -= entry.size
     return entries
 
 

@@ -591,11 +591,10 @@ class Session:
         Raises:
             LimitExceeded: that.
         """
-        if len(answer) > self.engine.settings.max_answer_bytes:
+        size = size_of(answer)
+        if size > self.engine.settings.max_answer_bytes:
             _log.warning(
-                "session %s: an answer has %d bytes and max_answer_bytes is less: it became error 106",
-                self.id,
-                len(answer),
+                "session %s: an answer has %d bytes and max_answer_bytes is less: it became error 106", self.id, size
             )
             raise LimitExceeded
 

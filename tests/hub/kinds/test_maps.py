@@ -172,6 +172,53 @@ def test_a_last_page_of_the_state_that_is_too_far_behind_leads_to_the_stream(clo
     clock.run(scene())
 
 
+def test_changes_for_which_one_answer_has_no_room_come_page_by_page(clock: Clock) -> None:
+    async def scene() -> None:
+        async with MapStage(PERSISTENT, max_answer_bytes=10_000) as stage:
+            await stage.fill("a", "b")
+            at = {"epoch": (await (await stage.enter()).subscribe(phase=STATE))["epoch"]}
+            for number in range(40):
+                await stage.board.publish("a", f"{number:0500}", name="1")
+            reader, got, since = await stage.enter(), [], 2
+            while True:
+                page = await reader.subscribe(phase=STREAM, recover=True, offset=since, **at)
+                got += [change["offset"] for change in page["publications"]]
+                if "phase" not in page:
+                    break
+                since = page["offset"]
+            assert got == list(range(3, 43))
+            assert page["recovered"]
+            reader = await stage.enter()
+            refused = await reader.refused(phase=LIVE, recover=True, offset=2, **at)
+            assert refused == UNRECOVERABLE, "so the client reads the map anew"
+            assert (await reader.subscribe(phase=STATE))["offset"] == 42
+
+    clock.run(scene())
+
+
+def test_a_last_page_of_the_state_without_room_for_the_changes_leads_to_the_stream(clock: Clock) -> None:
+    async def scene() -> None:
+        async with MapStage(PERSISTENT, max_answer_bytes=10_000) as stage:
+            for key in "abcdefghijklmnopqrstuvwxyz":
+                await stage.board.publish(key, '"' * 300, name="1")
+            reader = await stage.enter()
+            page = await reader.subscribe(phase=STATE)
+            at = {"offset": page["offset"], "epoch": page["epoch"]}
+            for number in range(8):
+                await stage.board.publish("a", f"{number:0500}", name="1")
+            got = page["state"]
+            while page.get("cursor"):
+                page = await reader.subscribe(phase=STATE, cursor=page["cursor"], **at)
+                got += page["state"]
+            assert len(got) == 26
+            assert (page["phase"], page["offset"]) == (STATE, 26)
+            done = await reader.subscribe(phase=STREAM, **at)
+            assert [change["offset"] for change in done["publications"]] == list(range(27, 35))
+            assert "phase" not in done
+
+    clock.run(scene())
+
+
 @pytest.mark.parametrize(("asked", "given"), [(0, 5), (-1, 5), (1, 2), (4, 4), (99, 9)])
 def test_a_page_has_as_many_entries_as_are_asked_for_within_bounds(clock: Clock, asked: int, given: int) -> None:
     async def scene() -> None:
@@ -1021,7 +1068,7 @@ def test_whatever_happens_a_client_ends_with_the_entries_of_the_server(data: st.
             rules["stream_size"] = draw(st.sampled_from([1, 3, 100]))
             rules["stream_ttl"] = draw(st.sampled_from([1.0, 60.0]))
         filtered = draw(st.booleans())
-        async with MapStage(rules) as stage:
+        async with MapStage(rules, max_answer_bytes=draw(st.sampled_from([1500, 2**24]))) as stage:
             delta, limit = not filtered and draw(st.booleans()), draw(st.integers(0, 3))
             follower = Follower(stage, limit=limit, delta=delta, tags=ENGLISH if filtered else None)
             far = draw(st.sampled_from([0.0, 0.05, 0.3]))

@@ -29,7 +29,7 @@ from hubbub.hub.kinds.features import Features
 from hubbub.hub.maps.answers import MAP, CaughtUpAnswer, LiveAnswer, PageAnswer, RenewedAnswer, View
 from hubbub.hub.maps.dialogues import Dialogue, Dialogues
 from hubbub.hub.maps.rules import MapRules
-from hubbub.hub.portions import portion
+from hubbub.hub.portions import portion, room, size_of_all
 from hubbub.hub.subscription import Subscription
 from hubbub.protocol.commands import PublishRequest, SubscribeRequest
 from hubbub.protocol.position import Position
@@ -174,7 +174,7 @@ class _Step:
         self._request = request
         self._dialogue = dialogue
         self._atlas = session.engine.atlas
-        self._room = session.engine.settings.max_answer_bytes
+        self._room = room(session.engine.settings.max_answer_bytes, dialogue.grant.data)
         self._limit = rules.page_size(request.limit)
         self._most = rules.max_catch_up or rules.max_page_size
         self._reach = min(self._limit, self._most)
@@ -190,7 +190,7 @@ class _Step:
     async def _state(self) -> Entry:
         request, dialogue = self._request, self._dialogue
         page = await self._atlas.entries(request.channel, request.cursor, self._limit)
-        fits = portion(page.entries, self._room)
+        fits = portion(page.entries, self._room, quoted=dialogue.features.delta)
         if len(fits) < len(page.entries):
             page = page._replace(entries=fits, cursor=fits[-1].key)
         given = request.epoch or (self._rules.streams and request.offset)
@@ -198,7 +198,8 @@ class _Step:
             raise UnrecoverablePosition
         position = dialogue.position = dialogue.position or page.position
         entries = [entry for entry in page.entries if entry.offset <= position.offset]
-        if not page.cursor and position.offset + self._reach >= page.position.offset:
+        last = not page.cursor and position.offset + self._reach >= page.position.offset
+        if last and await self._has_room(position, entries):
             return await self._live(position, entries)
         if not self._rules.streams:
             dialogue.sent.update((entry.key, entry) for entry in entries if self._view.sees(entry))
@@ -212,15 +213,22 @@ class _Step:
         if dialogue.stream_top is None:
             _, top = await self._atlas.changes(self._request.channel, None, 0)
             dialogue.stream_top = top.offset
-        if since.offset + self._reach >= dialogue.stream_top:
+        if since.offset + self._reach >= dialogue.stream_top and await self._has_room(since):
             return await self._live(since)
         changes, top = await self._atlas.changes(self._request.channel, since, self._limit)
         if since.epoch != top.epoch or not changes or changes[0].offset != since.offset + 1:
             raise UnrecoverablePosition
-        changes = portion(changes, self._room)
+        changes = portion(changes, self._room, quoted=dialogue.features.delta)
         answer = PageAnswer(STREAM, Position(changes[-1].offset, top.epoch))
         answer.result.publications = self._view.page(changes)
         return answer
+
+    async def _has_room(self, since: Position, entries: Sequence[Publication] = ()) -> bool:
+        """Whether the last answer has room for these entries and for what changed since a position."""
+        if not self._rules.streams:
+            return True
+        changes, _ = await self._atlas.changes(self._request.channel, since, self._reach)
+        return size_of_all((*entries, *changes), quoted=self._dialogue.features.delta) <= self._room
 
     async def _live(self, since: Position, entries: Sequence[Publication] | None = None) -> Entry:
         """Ends the dialogue.
@@ -233,7 +241,7 @@ class _Step:
         features = dialogue.features
         answer: LiveAnswer
         if rules.streams:
-            answer = CaughtUpAnswer(session, request, features, since, self._most, entries or ())
+            answer = CaughtUpAnswer(session, request, features, since, self._most, self._room, entries or ())
         elif entries is not None:
             answer = RenewedAnswer(session, request.channel, dialogue)
         else:

@@ -10,7 +10,7 @@ from hubbub.hub.encodings import Encoding, Filtered, delta_publication, deltas, 
 from hubbub.hub.kinds import held
 from hubbub.hub.kinds.base import Entry, Kind
 from hubbub.hub.kinds.features import Features, either
-from hubbub.hub.portions import size_of_all
+from hubbub.hub.portions import room, size_of_all
 from hubbub.hub.subscription import Subscription
 from hubbub.protocol.commands import PublishRequest, SubscribeRequest
 from hubbub.protocol.position import Position, Recovery, recover_cache, recover_stream
@@ -66,12 +66,19 @@ class _StreamFeatures(Features):
 
 class _StreamEntry(held.HeldEntry):
     def __init__(
-        self, session: "Session", declaration: "Declaration", request: SubscribeRequest, features: _StreamFeatures
+        self,
+        session: "Session",
+        declaration: "Declaration",
+        request: SubscribeRequest,
+        features: _StreamFeatures,
+        room: int,
     ) -> None:
         super().__init__(session, request.channel, features)
         self._declaration = declaration
         self._request = request
         self._stream = features
+        self._room = room
+        """Bytes of publications that the answer has room for."""
         self._recovered: Sequence[Publication] | None = None
         self.result.delta = features.delta
         self.result.was_recovering = request.recover or features.auto_cache
@@ -104,8 +111,8 @@ class _StreamEntry(held.HeldEntry):
         result.offset = top.offset
         if recovery is None:
             return
-        size = size_of_all(recovery.missed)
-        if recovery.recovered and size <= engine.settings.max_answer_bytes:
+        size = size_of_all(recovery.missed, quoted=features.delta)
+        if recovery.recovered and (not size or size <= self._room):
             self.size = size
             result.recovered = True
             self._recovered = recovery.missed
@@ -158,7 +165,8 @@ class Stream(Kind):
         self, session: "Session", declaration: "Declaration", request: SubscribeRequest, grant: Grant
     ) -> Entry:
         features = _StreamFeatures(session, declaration.rules, request, grant)
-        entry = _StreamEntry(session, declaration, request, features)
+        most = session.engine.settings.max_answer_bytes
+        entry = _StreamEntry(session, declaration, request, features, room(most, grant.data))
         info, flags = grant.info, features.flags
         return await entry.prepare(Subscription(declaration, channel_info=info, expire_at=grant.expire_at, flags=flags))
 

@@ -9,6 +9,7 @@ from hubbub.hub.kinds.base import Entry
 from hubbub.hub.kinds.features import Features
 from hubbub.hub.kinds.held import HeldEntry
 from hubbub.hub.maps.dialogues import Dialogue
+from hubbub.hub.portions import size_of_all
 from hubbub.protocol.codecs import Codec
 from hubbub.protocol.commands import SubscribeRequest
 from hubbub.protocol.events import Publication as Message
@@ -118,20 +119,25 @@ class CaughtUpAnswer(LiveAnswer):
         features: Features,
         since: Position,
         most: int,
+        room: int,
         entries: Sequence[Publication] = (),
     ) -> None:
         super().__init__(session, request.channel, features)
         self._since = since
         self._most = most
+        self._room = room - size_of_all(entries, quoted=features.delta)
         self.result.recoverable = True
         self.result.recovered = request.recover
         self.result.state = self._view.entries(entries)
 
     async def read(self) -> None:
-        """Gives the changes that came since."""
+        """Gives the changes that came since. More than there is room for, and the client reads the map anew."""
         since, most, result = self._since, self._most, self.result
         changes, top = await self._session.engine.atlas.changes(self._channel, since, most)
         if since.epoch != top.epoch or not recover_stream(since, changes, top, most).recovered:
+            raise UnrecoverablePosition
+        size = size_of_all(changes, quoted=self._features.delta)
+        if size and size > self._room:
             raise UnrecoverablePosition
         self._position = top
         result.offset = top.offset
