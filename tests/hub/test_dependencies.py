@@ -735,6 +735,12 @@ async def takes_background_tasks(tasks: BackgroundTasks) -> None: ...
 async def takes_the_room(room: str) -> None: ...
 
 
+async def misspells_the_room(rom: str) -> None: ...
+
+
+async def depends_on_a_misspelt_room(_: Annotated[None, Depends(misspells_the_room)]) -> None: ...
+
+
 async def of_the_message() -> None: ...
 
 
@@ -760,6 +766,8 @@ async def marks_the_room(room: Annotated[str, Query()]) -> None: ...
         (Depends(takes_the_room, scope="request"), "takes_the_room takes 'room'.*leave out scope='request'"),
         (Depends(of_the_connection, scope="request"), "of_the_message has scope='function'.*the same scope"),
         (Depends(yields_for_the_connection, scope="request"), '"yields_for_the_connection" has a scope of "request"'),
+        (Depends(misspells_the_room), "misspells_the_room takes 'rom' from the query.*did you mean 'room'"),
+        (Depends(depends_on_a_misspelt_room), "misspells_the_room takes 'rom' from the query"),
         (Depends(marks_the_room), "Cannot use `Query` for path param 'room'"),
     ],
 )
@@ -768,3 +776,18 @@ def test_what_a_message_does_not_have_is_said_at_the_declaration(dependency: Any
 
     with pytest.raises(UsageError, match=f"publish: .*{words}"):
         Handler(publish, path=["room"])
+
+
+def test_a_dependency_may_take_what_looks_like_a_parameter_of_the_pattern_if_it_says_so(clock: Clock) -> None:
+    async def says_so(rom: Annotated[str, Query()]) -> str:
+        return rom
+
+    async def takes_both(room: str, rooms: str = "all") -> str:
+        return f"{room} of {rooms}"
+
+    async def publish(rom: Annotated[str, Depends(says_so)], both: Annotated[str, Depends(takes_both)]) -> str:
+        return f"{rom}, {both}"
+
+    handler = Handler(publish, path=["room"])
+    connection = connected(query_string=b"rom=a&rooms=many")
+    assert clock.run(call(handler, connection, path={"room": "lobby"})) == "a, lobby of many"

@@ -31,6 +31,7 @@ from hubbub.errors import ConnectionClosed, UsageError
 from hubbub.hub.cancellation import StrayCancellation, is_stray
 from hubbub.hub.refusals import invalid
 from hubbub.protocol.publication import Payload
+from hubbub.spelling import meant_by
 
 try:
     from fastapi.dependencies.models import Dependant
@@ -297,6 +298,8 @@ class Dependencies:
                 f"{who} takes {field.name!r} from a body; a handler's message is its own parameter, so call what "
                 "needs the message from the handler, or mark the parameter as Header(), Cookie() or Query()"
             )
+        for field in dependant.query_params:
+            self._ensure_means_the_query(who, dependant, field.alias)
         name = dependant.response_param_name or dependant.background_tasks_param_name
         if name is not None:
             raise UsageError(f"{who} takes {name!r} for a response of HTTP, and a message has none; leave it out")
@@ -306,6 +309,24 @@ class Dependencies:
                     f"{who} takes {field.alias!r}, which differs from channel to channel, and lives as long as the "
                     "connection; leave out scope='request'"
                 )
+
+    def _ensure_means_the_query(self, who: str, dependant: Dependant, name: str) -> None:
+        """Refuses a parameter that would be filled from the client's query, and looks like a misspelt one of the path.
+
+        Raises:
+            UsageError: that.
+        """
+        taken = {field.alias for field in dependant.path_params}
+        meant = meant_by(name, [one for one in self._path if one not in taken])
+        if not meant:
+            return
+        assert dependant.call is not None
+        parameter = inspect.signature(dependant.call, eval_str=True).parameters.get(name)
+        if parameter is not None and not is_of_connection(parameter):  # else it says what it means
+            raise UsageError(
+                f"{who} takes {name!r} from the query of the client's handshake; did you mean {meant!r}? If not, write "
+                f"{name}: Annotated[…, Query()]"
+            )
 
 
 def name_of(function: Any) -> str:
