@@ -7,7 +7,7 @@ import pytest
 from fastapi import Depends, FastAPI, Security, WebSocket
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
-from tests.auth.issuer import NOW, SECRET, Issuer, Time, jwk, private_key, signed, token_of
+from tests.auth.issuer import NOW, SECRET, Issuer, Time, forged, jwk, private_key, signed, token_of
 from tests.clock import Clock
 from tests.hub.connections import ANNA, connected
 
@@ -106,6 +106,19 @@ def test_without_a_good_token_nobody_gets_in(headers: dict[str, str], status: in
 
 def test_an_anonymous_token_that_may_not_connect_opens_no_route_either() -> None:
     answer = app_of(jwt(allow_anonymous=False)).get("/me", headers=bearer(signed({})))
+    assert (answer.status_code, answer.json()) == (401, {"detail": "the token is not valid"})
+
+
+@pytest.mark.parametrize("claim", ["info", "name"])
+def test_half_an_emoji_in_a_token_is_read_and_a_number_beyond_floats_refused(claim: str) -> None:
+    client = app_of(jwt())
+    values = (b'"\\ud83d"', b"1e999")
+    half, beyond = (forged(b'{"alg":"HS256"}', b'{"sub":"anna","%s":%s}' % (claim.encode(), value)) for value in values)
+    answer = client.get("/me", headers=bearer(half))
+    assert answer.status_code == 200
+    assert answer.json()["claims"][claim] == "\ufffd"
+    assert answer.json()["info"] == ("\ufffd" if claim == "info" else None)
+    answer = client.get("/me", headers=bearer(beyond))
     assert (answer.status_code, answer.json()) == (401, {"detail": "the token is not valid"})
 
 

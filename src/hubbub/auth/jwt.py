@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from pydantic_core import from_json
 
 from hubbub.auth.base import Auth, Grant, Identity
 from hubbub.auth.bearer import BearerUser, TokenUser
@@ -20,6 +19,7 @@ from hubbub.protocol import halves
 from hubbub.protocol.publication import encode
 
 _Kind = TypeVar("_Kind", bound=Claims)
+_claims = msgspec.json.Decoder(dict[str, Any])
 _log = logging.getLogger("hubbub")
 
 
@@ -93,12 +93,13 @@ class JWT(Auth):
     async def _token_user(self, token: str) -> TokenUser:
         identity, payload = await self._connection(token)
         info = identity.info
-        return TokenUser(
-            identity.user,
-            from_json(info) if isinstance(info, str) else info,
-            msgspec.json.decode(payload, type=dict[str, Any]),
-            identity.expire_at,
-        )
+        try:
+            claims = halves.read(_claims.decode, payload)
+            shown = halves.read(msgspec.json.decode, str(info)) if isinstance(info, str) else info
+        except (ValueError, RecursionError) as error:  # a number that is no float, say: JSON, but no value of Python's
+            _log.debug("a connection token is refused: %s", error)
+            raise InvalidToken from None
+        return TokenUser(identity.user, shown, claims, identity.expire_at)
 
     async def _connection(self, token: str) -> tuple[Identity, bytes]:
         """Who connects with a token, and all that the token says; raises as ``authenticate``."""
