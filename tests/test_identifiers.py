@@ -29,6 +29,13 @@ class Floor(str, enum.Enum):  # noqa: UP042 - as apps have it
     ROOF = "roof"
 
 
+class Markup(str):
+    """As markupsafe, NumPy and SQLAlchemy have such classes: no codec knows them."""
+
+    def __repr__(self) -> str:
+        return f"Markup({super().__repr__()})"
+
+
 class Seat(enum.IntEnum):
     FIRST = 1
 
@@ -42,7 +49,7 @@ def test_any_text_that_has_a_utf8_form_is_an_identifier(text: str) -> None:
     ensure_text(text, "channel")
 
 
-def test_text_of_another_class_is_text() -> None:
+def test_text_of_an_enum_is_text() -> None:
     ensure_text(Room.LOBBY, "channel")
     ensure_text(Floor.ROOF, "channel")
 
@@ -55,6 +62,7 @@ def test_text_of_another_class_is_text() -> None:
         (b"anna", "user is b'anna', which is no text; give its text: ….decode()"),
         (None, "user is None, which is no text; give '' for none"),
         (["a"], "user is ['a'], which is no text; give str(['a'])"),
+        (Markup("anna"), "user is Markup('anna'), which is a Markup and no plain text; give str(Markup('anna'))"),
         (Color.RED, "user is <Color.RED: 'red'>, which is no text; give str(<Color.RED: 'red'>)"),
     ],
 )

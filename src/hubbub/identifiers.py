@@ -11,17 +11,18 @@ from hubbub.errors import UsageError
 
 
 def ensure_text(value: object, what: str) -> None:
-    """Refuses an identifier that is no text, or that no message could hold.
+    """Refuses an identifier that is no text, or that no message could hold, as of a subclass of ``str``.
 
     Args:
         value: the identifier.
         what: what to call it in the error, such as "channel".
 
     Raises:
-        UsageError: it is of another type, or has half a surrogate pair.
+        UsageError: it is of another type than ``str`` or an enum of it, or has half a surrogate pair.
     """
-    if not isinstance(value, str):
-        raise UsageError(f"{what} is {value!r:.80}, which is no text; give {_remedy(value)}")
+    if type(value) is not str and not (isinstance(value, str) and isinstance(value, Enum)):
+        kind = f"a {type(value).__name__} and no plain text" if isinstance(value, str) else "no text"
+        raise UsageError(f"{what} is {value!r:.80}, which is {kind}; give {_remedy(value)}")
     if not value.isascii():
         try:
             value.encode()
