@@ -47,6 +47,10 @@ SERVERS = (
         ('"GET /ws?token=abc HTTP/1.1" 403', '"GET /ws?token=*** HTTP/1.1" 403'),
         ('"WebSocket /ws?token=abc" [accepted]', '"WebSocket /ws?token=***" [accepted]'),
         ("/ws?token=abc#there", "/ws?token=***#there"),
+        # Browsers do not encode an apostrophe.
+        ("/ws?password=it's+me&x=1", "/ws?password=***&x=1"),
+        ("/ws?password='quoted'&x=1", "/ws?password=***'&x=1"),
+        ("['/ws?token=abc', 'x']", "['/ws?token=***', 'x']"),
         ("/ws#access_token=abc", "/ws#access_token=***"),
         # A name in brackets, or encoded, however often.
         ("/ws?token[]=abc&user[key]=d&f[x][sid]=e", "/ws?token[]=***&user[key]=***&f[x][sid]=***"),
@@ -158,6 +162,18 @@ def test_what_a_peer_chose_stays_on_its_line(control: str, escaped: str) -> None
     assert record.getMessage() == f"a{escaped}b"
 
 
+@pytest.mark.parametrize("secret", ["?token=hunter2&", "//anna:hunter2@host ", " Bearer hunter2"])
+@pytest.mark.parametrize("before", range(8192 - 25, 8192))
+def test_a_very_long_argument_is_cut_and_never_within_a_secret(secret: str, before: int) -> None:
+    path = "b" * before + secret * 3000
+    record = record_of('"GET %s HTTP/1.1" %d', path, 200)
+    SafeFilter().filter(record)
+    line = record.getMessage()
+    assert "hunt" not in line
+    assert len(line) < 8300
+    assert line.endswith(' more characters) HTTP/1.1" 200')
+
+
 def test_a_message_without_arguments_keeps_its_lines_and_loses_its_escapes() -> None:
     record = record_of("Traceback:\n\tline one\n\x1b[2Jline two")
     SafeFilter().filter(record)
@@ -238,6 +254,13 @@ def test_redacting_twice_adds_one_filter() -> None:
     protect_logs()
     protect_logs()
     assert len(logging.getLogger("uvicorn.access").filters) == 1
+
+
+def test_a_secret_that_is_a_list_or_an_object_is_hidden_to_its_end() -> None:
+    assert redact('{"tokens": ["a", "b]"], "x": 1}') == '{"tokens": ***, "x": 1}'
+    assert redact('{"token": {"a": "}"}, "x": 1}') == '{"token": ***, "x": 1}'
+    assert redact('{"token": {"a": {"b": 1}, "c": "hunter2"}, "x": 1}') == '{"token": ***'
+    assert redact('{"token": ["a') == '{"token": ***'
 
 
 def test_the_connect_request_in_an_address_is_hidden_with_the_token_in_it() -> None:

@@ -17,6 +17,12 @@ _UNNAMED = ("subprotocols", "subprotocol")
 """What carries a token for browsers that cannot set a header."""
 
 
+_LONGEST = 8192
+"""Characters of one argument that are shown. A peer may choose eight times as many, and each takes its time."""
+_ENDS = "?&;#/ \"'"
+"""What a longer one is cut in front of, as half a secret may not look like one."""
+
+
 class SafeFilter(logging.Filter):
     """Makes every record safe, its arguments one by one; drops none.
 
@@ -69,14 +75,21 @@ def _safe(argument: Any) -> Any:
     if isinstance(argument, Mapping):
         argument = {name: _safe_value(name, value) for name, value in argument.items()}
     text = str(argument)
-    safe = redact(one_line(text))
+    safe = redact(one_line(_cut(text)))
     return argument if safe == text else safe
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _LONGEST:
+        return text
+    end = max(0, *(text.rfind(mark, 0, _LONGEST) for mark in _ENDS))
+    return f"{text[:end]}… ({len(text) - end} more characters)"
 
 
 def _safe_value(name: Any, value: Any) -> Any:
     if name in _QUERIES and isinstance(value, str | bytes):
         text = value.decode("latin-1") if isinstance(value, bytes) else value
-        return redact(one_line(f"?{text}"))[1:]
+        return redact(one_line(_cut(f"?{text}")))[1:]
     if value and (name in _UNNAMED or is_secret(str(name))):
         return HIDDEN
     return _safe(value) if isinstance(value, str) else value

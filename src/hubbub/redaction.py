@@ -9,13 +9,16 @@ from urllib.parse import unquote, unquote_plus
 
 HIDDEN = "***"
 
-_PARAMETER = re.compile(r"""([?&;#])([^=?&;#\s"'<>]+)=([^&;\s"'#]+)""")
+# Browsers leave an apostrophe as it is, so one within a value is a part of it.
+_PARAMETER = re.compile(r"""([?&;#])([^=?&;#\s"'<>]+)=((?:[^&;\s"'#]|'(?=[\w%~!*(.-]))+)""")
 _NESTED = re.compile(r"\?([^=?]+)=")
 _MEMBER = re.compile(r"""(?<!\\)(\\*+)(["'])([^"'\\\s:]+)\1\2\s*:\s*""")
 _VALUE = re.compile(
-    r"""\\++(["'])(?:(?!\1).)*+\1?|"(?:[^"\\]|\\.?)*+"?|'(?:[^'\\]|\\.?)*+'?|\[[^]]*+]?|\{[^}]*+}?|[^\s,}\]]+""",
+    r"""\\++(["'])(?:(?!\1).)*+\1?|"(?:[^"\\]|\\.?)*+"?|'(?:[^'\\]|\\.?)*+'?"""
+    r"""|[\[{](?:[^][{}"'\\]|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+')*+[]}]|[\[{].*+|[^\s,}\]]+""",
     re.DOTALL,
 )
+"""Of a list or an object with others in it, all that follows is hidden: nothing here counts brackets."""
 _USER = re.compile(r"(//[^\s/:@?#]*:)[^\s/@?#]+@")
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]+\.[\w-]*")
 _AUTHORIZATION = re.compile(r"\b(Bearer|Basic) [^\s,;\"']{4,}")
