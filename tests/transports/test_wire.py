@@ -316,6 +316,50 @@ def test_a_stop_with_a_peer_that_does_not_read_ends(serve: Serve, wire: str) -> 
         assert time.monotonic() - begun < 4
 
 
+def test_a_ping_to_a_slow_reader_is_never_taken_to_have_arrived_before_it_has(serve: Serve, wire: str) -> None:
+    """What TLS hides below the buffer that it tells of lies before the ping as well."""
+    reach: list[int] = []
+    app = FastAPI()
+
+    @app.websocket("/")
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        transport = websocket.scope["extensions"]["hubbub.wire"]["transport"]
+        while not transport.paused:
+            transport.push(transport.framing.join(("x" * 10_000,)))
+        transport.ping(b"arrived")
+        reach.append(transport.reach())
+        await websocket.receive()
+
+    served = serve(app, wire)
+    with served.dial() as peer:
+        raw = Counted(peer.raw if served.encrypted else peer)
+        if served.encrypted:
+            peer.raw = raw
+        peer.sendall(HANDSHAKE)
+        within(5, lambda: bool(reach), "the buffers to fill")
+        end = b""
+        while not end.endswith(b"arrived"):
+            end = end[-10:] + (peer if served.encrypted else raw).recv(1 << 16)
+        assert reach[0] >= raw.received
+
+
+class Counted:
+    """A socket that counts what it receives."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.received = 0
+
+    def recv(self, size: int) -> bytes:
+        data: bytes = self._raw.recv(size)
+        self.received += len(data)
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+
 def test_a_slow_app_is_not_flooded_and_its_client_is_not_cut(serve: Serve, wire: str) -> None:
     """Reading pauses behind the app, and a pong that cannot be seen is not missed."""
     app = FastAPI()

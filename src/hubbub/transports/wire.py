@@ -72,6 +72,8 @@ _THROWN_AWAY = 16 * 1024 * 1024
 """Bytes after our close frame that are read at all: enough for the rest of a message that was too large."""
 _PIECE = 64 * 1024
 """Bytes that the event loop's transport is given at once when something waits."""
+_HIDDEN = 2 * _PIECE
+"""Bytes that a transport of TLS has at most in the buffer that it does not tell of: its limit, and a piece above it."""
 _EARLY = 16 * 1024
 """Bytes that may come before the handshake is answered: none should (RFC 6455 §4.1)."""
 
@@ -466,7 +468,9 @@ class Protocol(asyncio.Protocol, Transport):
 
     def reach(self) -> int:
         ahead = unacknowledged(self._transport) + self.waiting()
-        return self.progress() + ahead if ahead > AT_ONCE else 0
+        if ahead <= AT_ONCE:
+            return 0
+        return self.progress() + ahead + (_HIDDEN if is_ssl(self._transport) else 0)
 
     def _write(self, data: Bytes) -> None:
         """Writes behind all that waits."""
