@@ -68,15 +68,15 @@ class _Marked:
 
     def __init__(self, mark: str) -> None:
         self._left = _MOST_ITEMS
-        self._mark = mark.encode()
+        self._mark, self._raw_mark = mark, mark.encode()
         self._text = re.compile(mark + "....")
 
     def unmarked(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self._text.sub(REPLACEMENT, value)
+            return self._text.sub(REPLACEMENT, value) if self._mark in value else value
         if isinstance(value, Raw):
             raw = bytes(value)
-            return Raw(raw.replace(self._mark, b"\\u")) if self._mark in raw else value
+            return Raw(raw.replace(self._raw_mark, b"\\u")) if self._raw_mark in raw else value
         if isinstance(value, list | tuple | dict):
             self._left -= len(value)
             if self._left < 0:
@@ -87,5 +87,7 @@ class _Marked:
             return {self.unmarked(name): self.unmarked(one) for name, one in value.items()}
         if isinstance(value, Struct):
             for name in value.__struct_fields__:
-                setattr(value, name, self.unmarked(getattr(value, name)))
+                part = getattr(value, name)
+                if part:  # most have nothing
+                    setattr(value, name, self.unmarked(part))
         return value
