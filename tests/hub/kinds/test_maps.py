@@ -219,6 +219,26 @@ def test_a_last_page_of_the_state_without_room_for_the_changes_leads_to_the_stre
     clock.run(scene())
 
 
+def test_a_map_without_a_stream_that_changes_too_much_while_it_is_read_is_read_anew(clock: Clock) -> None:
+    async def scene() -> None:
+        async with MapStage(EPHEMERAL, max_answer_bytes=10_000) as stage:
+            names = [f"k{number:02}" for number in range(15)]
+            for key in names:
+                await stage.board.publish(key, "x" * 600, name="1")
+            reader = await stage.enter()
+            page = await reader.subscribe(phase=STATE)
+            for key in names:
+                await stage.board.publish(key, "y" * 600, name="1")
+            refused = await reader.refused(phase=STATE, cursor=page["cursor"], epoch=page["epoch"])
+            assert refused == UNRECOVERABLE
+            page = await reader.subscribe(phase=STATE)
+            while page.get("cursor"):
+                page = await reader.subscribe(phase=STATE, cursor=page["cursor"], epoch=page["epoch"])
+            assert "phase" not in page
+
+    clock.run(scene())
+
+
 @pytest.mark.parametrize(("asked", "given"), [(0, 5), (-1, 5), (1, 2), (4, 4), (99, 9)])
 def test_a_page_has_as_many_entries_as_are_asked_for_within_bounds(clock: Clock, asked: int, given: int) -> None:
     async def scene() -> None:

@@ -243,7 +243,7 @@ class _Step:
         if rules.streams:
             answer = CaughtUpAnswer(session, request, features, since, self._most, self._room, entries or ())
         elif entries is not None:
-            answer = RenewedAnswer(session, request.channel, dialogue)
+            answer = RenewedAnswer(session, request.channel, dialogue, self._room)
         else:
             answer = LiveAnswer(session, request.channel, features)
         answer.result.type, answer.result.epoch = MAP, since.epoch

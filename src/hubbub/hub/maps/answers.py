@@ -97,16 +97,25 @@ class LiveAnswer(HeldEntry):
 class RenewedAnswer(LiveAnswer):
     """The subscription to a map without a stream, for a session that has read its entries up to the last page."""
 
-    def __init__(self, session: "Session", channel: str, dialogue: Dialogue) -> None:
+    def __init__(self, session: "Session", channel: str, dialogue: Dialogue, room: int) -> None:
         super().__init__(session, channel, dialogue.features)
         self._sent = dialogue.sent
+        self._room = room
 
     async def read(self) -> None:
-        """Gives the entries that were not sent as they are now, and removals of those that are no more."""
+        """Gives the entries that were not sent as they are now, and removals of those that are no more.
+
+        If there is no room for so much, the client reads the map anew.
+        """
         page = await self._session.engine.atlas.entries(self._channel)
         now = {entry.key: entry for entry in page.entries if self._view.sees(entry)}
-        self.result.state = self._view.entries([one for key, one in now.items() if self._sent.get(key) != one])
-        self.result.publications = self._view.page([unseen(one) for key, one in self._sent.items() if key not in now])
+        changed = [one for key, one in now.items() if self._sent.get(key) != one]
+        gone = [unseen(one) for key, one in self._sent.items() if key not in now]
+        size = size_of_all((*changed, *gone))
+        if size and size > self._room:
+            raise UnrecoverablePosition
+        self.result.state = self._view.entries(changed)
+        self.result.publications = self._view.page(gone)
 
 
 class CaughtUpAnswer(LiveAnswer):
