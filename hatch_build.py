@@ -1,6 +1,8 @@
 """Adds the JavaScript SDK, which is not in the repository, to the wheel and to the source distribution."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +17,24 @@ IN_WHEEL = {
 }
 MISSING = (
     f"{SDK} is missing, so pages of this installation have no JavaScript SDK. To include it, install Node and npm, "
-    "and run `npm ci --prefix web` first."
+    "see that `npm ci --prefix web` works, and install again."
 )
 
 
 class JavaScriptSdk(BuildHookInterface[Any]):
-    """Takes the SDK from where npm or a source distribution has put it.
+    """Takes the SDK from where npm or a source distribution has put it, and asks npm for it where it is not there.
 
-    Without it the build goes on with a warning, since `pip install .` must work where no npm is. With the environment
-    variable ``REQUIRE_SDK``, which ``scripts/build`` sets, the build fails.
+    Where there is no npm, the build goes on with a warning, since `pip install .` must work there too. With the
+    environment variable ``REQUIRE_SDK``, which ``scripts/build`` sets, the build fails.
     """
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable":  # it finds the file in the checkout
             return
+        if not (Path(self.root) / SDK).is_file() and (npm := shutil.which("npm")):
+            subprocess.run(  # noqa: S603 - npm itself, with nothing of anybody in its arguments
+                [npm, "ci", "--prefix", "web", "--loglevel=error"], cwd=self.root, check=False
+            )
         if not (Path(self.root) / SDK).is_file():
             if os.environ.get("REQUIRE_SDK"):
                 raise SystemExit(MISSING)

@@ -372,7 +372,7 @@ CHANNELS_PAGE = """\
 {note}
 
 What `hub.channel(pattern, …)` takes. All of it is frozen: a channel is what its declaration says, as long as the
-program runs. What is not said is off, or denied.
+program runs. Everything that you do not set is off or denied.
 
 | rule | default | type | meaning |
 |---|---|---|---|
@@ -408,7 +408,7 @@ def channels_page() -> str:
     hints = {name: ast.unparse(node) for name, node in annotations_of(Rules).items()}
     rows = [
         (f"`{name}`", f"`{Rules._field_defaults[name]!r}`", f"`{hints[name].replace('|', chr(92) + '|')}`",
-         plain(docs.get(name, "Who may, without a token or a handler that says so.")))
+         plain(docs[name]))
         for name in Rules._fields
     ]  # fmt: skip
     return CHANNELS_PAGE.format(note=NOTE, rows=table(rows))

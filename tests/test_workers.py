@@ -168,7 +168,7 @@ def test_several_workers_are_refused_with_the_remedy(way: Way, tmp_path: Path) -
         "granian": "--workers 1, or GRANIAN_WORKERS=1",
     }[server_name]
     assert f"Run one worker ({remedy}): " in refusal[0]
-    assert refusal[0].endswith("Or use a broker that connects processes.")
+    assert refusal[0].endswith("Several need a broker that connects processes, and Hubbub has none so far.")
 
 
 @pytest.mark.parametrize("way", ONE, ids=lambda way: way.name)

@@ -220,7 +220,7 @@ class Hub:
     ) -> Channel[Any]:
         """Declares the channels that sessions may know: ``chat = hub.channel("chat:{room}", history=100)``.
 
-        The first pattern that matches a name counts. What is not said is denied or off: a client needs a
+        The first pattern that matches a name counts. Everything that is not set is off or denied: a client needs a
         subscription token, an ``on_subscribe`` that lets it, or ``may_subscribe``.
 
         Args:

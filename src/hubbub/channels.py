@@ -11,8 +11,8 @@ from hubbub.identifiers import ensure_text, text_of
 from hubbub.spelling import ensure_rules, meant_by
 
 Who = Literal["nobody", "subscribers", "users", "everyone"]
-"""Who may do something without a token or a handler that says so: sessions that are in the channel, sessions
-with a user, or all."""
+"""Who may do something where neither a token nor a handler decides: sessions that are in the channel, sessions with a
+user, or all."""
 Offer = bool | Literal["force"]
 """A feature of subscriptions: not there (False), there for those who ask (True), or on for all."""
 
@@ -29,7 +29,7 @@ _PARAMETER = re.compile(r"\{(\w+)(:path)?\}")
 
 
 class Rules(NamedTuple):
-    """What holds for the channels of one pattern. What is not said is denied, or off."""
+    """What holds for the channels of one pattern. Everything that is not set is off or denied."""
 
     history: int = 0
     """Publications that are kept."""
@@ -63,15 +63,20 @@ class Rules(NamedTuple):
     user_limited: bool = False
     """Whether ``name#42,43`` is a channel for the users 42 and 43 alone."""
     personal: bool = False
-    """Whether each user is in its own channel of this pattern from its connect on. It is nothing to others."""
+    """Whether each user is in its own channel of this pattern from its connect on. Other users
+    cannot enter it."""
     clients_map: str = ""
     """With ``"who:"``, the map channel ``who:chat:lobby`` has an entry for each client in ``chat:lobby``."""
     users_map: str = ""
     """As ``clients_map``, with an entry for each user."""
     may_subscribe: Who = "nobody"
+    """Who may subscribe if neither a token nor a handler decides."""
     may_publish: Who = "nobody"
+    """Who may publish if no handler decides."""
     may_see_presence: Who = "nobody"
+    """Who may ask for the members of the channel."""
     may_read_history: Who = "nobody"
+    """Who may ask for the channel's history."""
 
 
 _TAKEN = frozenset(

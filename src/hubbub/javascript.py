@@ -3,11 +3,14 @@
 A wheel contains the file. A checkout does not: there it is the file that npm installs in ``web/``.
 """
 
+import functools
+import logging
 from pathlib import Path
 
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 
+_log = logging.getLogger("hubbub")
 _PACKAGE = Path(__file__).parent
 _FOLDERS = (_PACKAGE / "sdk", _PACKAGE.parents[1] / "web" / "node_modules" / "centrifuge" / "dist")
 
@@ -15,6 +18,12 @@ SDK_MISSING = (
     "The JavaScript SDK is not part of this installation. A wheel of Hubbub contains it. In a checkout, install Node "
     "and npm, run `npm ci --prefix web`, and install again unless the installation is editable.\n"
 )
+
+
+@functools.cache
+def _warn_of_missing() -> None:
+    """Once: a page shows its user nothing of the 404."""
+    _log.warning("a page asks for /connection/centrifuge.js. %s", SDK_MISSING.rstrip())
 
 
 def browser_sdk() -> Path | None:
@@ -31,6 +40,7 @@ def sdk_router() -> APIRouter:
     async def sdk() -> Response:
         file = browser_sdk()
         if file is None:
+            _warn_of_missing()
             return PlainTextResponse(SDK_MISSING, 404)
         return FileResponse(file, media_type="text/javascript")
 

@@ -36,14 +36,14 @@ class Settings(BaseSettings):
     max_message_size: int = Field(default=64 * 1024, ge=1)
     """Bytes in one message from a peer, after decompression. Larger: close 1009."""
     message_rate: float = Field(default=100.0, ge=0)
-    """Messages a second from one client, control frames included. 0: no limit. More: close 1008, or 3013 for a session,
-    which may send at least four for each channel that it may be in at once, so that it can come back to them."""
+    """Messages a second from one client, control frames included. 0: no limit. More: close 1008, or 3013 for a session.
+    A session may always send four messages for each channel that it may be in, so that it can resubscribe."""
     byte_rate: float = Field(default=1024 * 1024, ge=0)
     """Bytes a second from one client. 0: no limit. More: close 1008, or 3013 for a session."""
     work_rate: float = Field(default=10_000.0, ge=0)
     """Units of work a second that the commands of one session may make: a unit for each publication or member in an
     answer, for each KiB of it, for 32 members that are counted, and for each receiver that is told of a join or leave.
-    0: no limit. More: error 111 to what may make more, until time has paid for it."""
+    0: no limit. More: commands that make work get error 111 until the budget has refilled."""
     rate_burst: float = Field(default=2.0, ge=1)
     """Seconds' worth of each rate that a client may use at once."""
     max_inbox_messages: int = Field(default=1024, ge=1)
@@ -52,16 +52,16 @@ class Settings(BaseSettings):
     max_inbox_bytes: int = Field(default=4 * 1024 * 1024, ge=1)
     """Bytes of one client that wait for its handler. More: close 1008, or 3013 for a session."""
     max_queued_bytes: int = Field(default=1024 * 1024, ge=1)
-    """Bytes of publications that wait for one slow receiver, behind the message or the answer that it is being
-    sent. More: it is disconnected (3008)."""
+    """Bytes of publications that wait for one slow receiver, without the message or the answer that is being sent to
+    it. More: it is disconnected (3008)."""
     max_queued_bytes_total: int = Field(default=256 * 1024 * 1024, ge=1)
     """Bytes that wait for all receivers together. More: the one furthest behind is disconnected (3008)."""
     max_answer_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
-    """Bytes in one answer to a session. A history ends its page there, what was missed is not recovered if it is
-    more, and any other answer that is more becomes error 106."""
+    """Bytes in one answer to a session. A longer history ends its page there, a larger recovery is answered with
+    `recovered: false`, and any other larger answer is error 106."""
     slow_timeout: float = Field(default=10.0, gt=0)
-    """Seconds for a receiver that is behind to take something of what waits. Nothing for longer: it is disconnected
-    (3008)."""
+    """Seconds in which a receiver that is behind must take some of the bytes that wait for it. If it takes none: it is
+    disconnected (3008)."""
     max_connections: int = Field(default=10_000, ge=1)
     """Live clients of this hub. More are refused before accept."""
     max_connections_per_address: int = Field(default=0, ge=0)
@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     """Seconds that a channel keeps a publication."""
     max_idle_channels: int = Field(default=10_000, ge=0)
     """Channels without publications, entries and subscribers whose position ``memory://`` remembers, and as many maps.
-    Of more, those used longest ago are forgotten: who comes back to one is told that it cannot be recovered."""
+    If there are more, the least recently used are forgotten: a client that returns to one gets `recovered: false`."""
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

@@ -14,8 +14,8 @@ from hubbub.errors import UsageError
 
 SEVERAL_WORKERS = (
     "{workers} workers with the memory:// broker would be {workers} separate hubs: a message would reach only "
-    "the clients of one. Run one worker{how}: its event loop serves many thousands of clients. Or use a broker "
-    "that connects processes."
+    "the clients of one. Run one worker{how}: its event loop serves many thousands of clients. Several need "
+    "a broker that connects processes, and Hubbub has none so far."
 )
 
 

@@ -25,11 +25,11 @@ from hubbub.cli.preflight import (
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with modules in it, which is the one to import from."""
     before = set(sys.modules)
-    (tmp_path / "hubbub_test_main.py").write_text("app = object()\nother = object()\n")
+    (tmp_path / "hubbub_test_main.py").write_text("app = other = print\nfrom hubbub import Hub\nhub = Hub()\n")
     (tmp_path / "hubbub_test_broken.py").write_text("import hubbub_test_missing\n")
     (tmp_path / "hubbub_test_wrong.py").write_text("from hubbub import Hub\nhub = Hub('redis://localhost')\n")
     (tmp_path / "hubbub_test_package").mkdir()
-    (tmp_path / "hubbub_test_package" / "api.py").write_text("class Factory:\n    app = object()\n")
+    (tmp_path / "hubbub_test_package" / "api.py").write_text("class Factory:\n    app = print\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
@@ -71,6 +71,12 @@ def test_an_attribute_that_is_not_there_is_named() -> None:
         UsageError, match=r"^module 'hubbub_test_main' has no 'aap': name the app, hubbub_test_main:NAME"
     ):
         ensure_importable("hubbub_test_main:aap", load=True)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_hub_that_is_named_in_place_of_its_app_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^hubbub_test_main:hub is a Hub, not an app: name the FastAPI app"):
+        ensure_importable("hubbub_test_main:hub", load=True)
 
 
 @pytest.mark.usefixtures("folder")

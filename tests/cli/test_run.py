@@ -94,8 +94,8 @@ def test_a_port_that_is_taken_is_named(folder: Path) -> None:
             ["main:app", "--workers", "4"],
             {},
             "4 workers with the memory:// broker would be 4 separate hubs: a message would reach only the clients of "
-            "one. Run one worker (--workers 1): its event loop serves many thousands of clients. Or use a broker that "
-            "connects processes.",
+            "one. Run one worker (--workers 1): its event loop serves many thousands of clients. Several need a "
+            "broker that connects processes, and Hubbub has none so far.",
         ),
     ],
 )

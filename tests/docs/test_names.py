@@ -11,7 +11,7 @@ from tests.docs.test_docs import FENCE, PAGES, ROOT, kinds_of, prose
 import hubbub
 from hubbub.cli.commands import app as command_line
 from hubbub.errors import CommandError, Disconnect
-from hubbub.settings import Settings
+from hubbub.settings import BROKER_VARIABLE, Settings
 
 WRITTEN = [path for path in PAGES if path.name not in ("CHANGELOG.md", "conformance.md")]
 """Not the changelog, which speaks of the past, and not a page that quotes other projects."""
@@ -51,7 +51,7 @@ def test_every_member_of_the_hub_that_is_named_is_there(path: Path) -> None:
 @ALL_PAGES
 def test_every_setting_that_is_named_is_there(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    known = {f"HUBBUB_{name.upper()}" for name in Settings.model_fields}
+    known = {BROKER_VARIABLE, *(f"HUBBUB_{name.upper()}" for name in Settings.model_fields)}
     assert set(re.findall(r"\bHUBBUB_[A-Z]\w*", text)) <= known
     given = [name for call in re.findall(r"\bHub\(([^()]*)\)", text) for name in re.findall(r"\b(\w+)=", call)]
     assert set(given) - MISSPELT <= {*Settings.model_fields, "broker", "auth"}

@@ -67,7 +67,7 @@ def run(
     uds: Uds = None,
     fd: Fd = None,
     reload: Annotated[bool, typer.Option(help="Restart when a file changes, for development.")] = False,
-    workers: Annotated[int, typer.Option(help="Processes. More than one needs a shared broker.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Processes; several need a broker that connects them.", min=1)] = 1,
     factory: Annotated[bool, typer.Option("--factory", help="APP is a function that makes the app.")] = False,
     app_dir: Annotated[
         Path | None, typer.Option(help="Folder to import from. Default: this one.", exists=True, file_okay=False)

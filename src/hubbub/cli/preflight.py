@@ -10,6 +10,8 @@ import socket
 import ssl
 import stat
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from hubbub.app import Hub
 from hubbub.errors import UsageError
@@ -52,9 +54,24 @@ def ensure_importable(target: str, *, load: bool, folder: Path | None = None) ->
             raise
         except ImportError as error:
             raise UsageError(f"{module_name!r} cannot be imported: {error}") from error
-        if not hasattr(module, attribute.partition(".")[0]):
-            raise UsageError(f"module {module_name!r} has no {attribute!r}: name the app, {module_name}:NAME")
+        ensure_app(module, attribute)
     return f"{module_name}:{attribute}"
+
+
+def ensure_app(module: ModuleType, attribute: str) -> None:
+    """Refuses what is no app: a server would start with it, and answer every request with 500.
+
+    Raises:
+        UsageError: the module has no such attribute, or it cannot be called.
+    """
+    found: Any = module
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            raise UsageError(f"module {module.__name__!r} has no {attribute!r}: name the app, {module.__name__}:NAME")
+        found = getattr(found, name)
+    if not callable(found):
+        kind = type(found).__name__
+        raise UsageError(f"{module.__name__}:{attribute} is a {kind}, not an app: name the FastAPI app of the module")
 
 
 def ensure_one_hub_process(workers: int) -> None:
