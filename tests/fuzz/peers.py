@@ -29,7 +29,8 @@ class Replies:
             assert rest == b"", "half a reply"
             return [json.loads(protobuf.decode("Reply", one)) for one in found]
         text = data.decode() if isinstance(data, bytes) else data
-        return [json.loads(line.removeprefix("data: ")) for line in text.split("\n") if line.strip()]
+        lines = [line for line in text.split("\n") if line.strip() and line != "id: ended"]
+        return [json.loads(line.removeprefix("data: ")) for line in lines]
 
 
 class SocketPeer:
