@@ -97,6 +97,7 @@ def test_a_wrong_value_of_an_argument_is_named_as_it_was_given(name: str, value:
         ({"max_message_size": 3 * 1024 * 1024}, ("max_message_size (3145728)", "byte_rate × rate_burst (2097152)")),
         ({"byte_rate": 10_000, "rate_burst": 3}, ("max_message_size (65536)", "byte_rate × rate_burst (30000)")),
         ({"max_inbox_bytes": 1000}, ("max_message_size (65536)", "max_inbox_bytes (1000)")),
+        ({"max_answer_bytes": 10**9}, ("max_answer_bytes (1000000000)", "max_queued_bytes_total (268435456)")),
         ({"max_queued_bytes": 10**9}, ("max_queued_bytes (1000000000)", "max_queued_bytes_total (268435456)")),
     ],
 )

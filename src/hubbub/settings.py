@@ -174,6 +174,11 @@ def _ensure_no_contradiction(settings: Settings) -> None:
                 "max_queued_bytes_total", settings.max_queued_bytes_total,
                 "no client may have that much waiting",
             ),
+            (
+                "max_answer_bytes", settings.max_answer_bytes,
+                "max_queued_bytes_total", settings.max_queued_bytes_total,
+                "one answer that is allowed would disconnect its client",
+            ),
         )
         if value > most
     ]  # fmt: skip

@@ -286,8 +286,8 @@ def test_a_huge_message_is_refused_and_kept_for_nobody(play: Play, kind: str) ->
 
 @everywhere
 def test_what_sleepers_do_not_read_is_bounded_for_all_of_them_together(play: Play, kind: str) -> None:
-    """48 MB are on their way to ten sleepers, each of whom may fall 64 MiB behind; all together, 16 MiB."""
-    settings = {**LARGE_QUEUE, "HUBBUB_MAX_QUEUED_BYTES_TOTAL": str(16 << 20)}
+    """48 MB are on their way to ten sleepers, each of whom may fall 16 MiB behind; all together, 16 MiB too."""
+    settings = {f"HUBBUB_MAX_QUEUED_BYTES{which}": str(16 << 20) for which in ("", "_TOTAL")}
     seen = play(HUB, sleepers.flood_sleepers, settings=settings)
     assert seen.missed == []
     assert seen.peak < 24 << 20

@@ -39,9 +39,10 @@ class Receiver:
         self.reaction = reaction
         self.faults: list[Slow] = []
         self.taken = 0
+        self.waits = 100
 
     def waiting(self) -> int:
-        raise AssertionError("nobody asks")
+        return self.waits
 
     def progress(self) -> int:
         return self.taken
@@ -185,5 +186,23 @@ def test_a_receiver_that_takes_something_each_time_stays_however_slow_it_is(cloc
         assert (slow.faults, len(frozen.faults)) == ([], 1)
         backlog.clear(slow)
         assert clock.timers() == 0, "where nobody is behind, nothing ticks"
+
+    clock.run(scenario())
+
+
+def test_what_a_receiver_says_that_waits_counts_though_nobody_tells_of_it(clock: Clock) -> None:
+    """A server's own buffer empties without a word."""
+
+    async def scenario() -> None:
+        backlog = Backlog(1000, PATIENCE)
+        one, two = Receiver(), Receiver()
+        backlog.note(one, 500)
+        backlog.note(two, 300)
+        one.waits, two.waits = 200, 0
+        await asyncio.sleep(PATIENCE / 4 + 0.1)
+        assert (backlog.total, len(backlog)) == (200, 1)
+        one.waits = 0
+        await asyncio.sleep(PATIENCE / 4 + 0.1)
+        assert (backlog.total, len(backlog), one.faults, two.faults) == (0, 0, [], [])
 
     clock.run(scenario())

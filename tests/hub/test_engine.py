@@ -458,14 +458,16 @@ def test_the_transport_is_given_the_policy_of_the_settings(clock: Clock) -> None
             close_timeout=3.0,
             ping_interval=4.0,
             ping_timeout=5.0,
-            max_queued_bytes_total=6,
+            max_queued_bytes_total=6000,
+            max_answer_bytes=1024,
+            slow_timeout=7.0,
         )
         transport = FakeTransport()
         client = stage.welcome(transport)
         policy = transport.policy
         assert policy is not None
         assert policy[:5] == (1, 2, 3.0, 4.0, 5.0)
-        assert policy.backlog.limit == 6
+        assert (policy.backlog.limit, policy.backlog.patience) == (6000, 7.0)
         assert policy.heartbeat is stage.engine.policy.heartbeat
         await client.close()
 

@@ -19,6 +19,8 @@ from hubbub import Hub
 from hubbub.transports.streaming import HTTP_STREAM, StreamDoor
 from hubbub.transports.websocket import WebSocketDoor
 
+from .test_connect import within
+
 Serve = Callable[..., Any]
 
 QUEUE = 32 * 1024
@@ -298,3 +300,26 @@ def test_on_a_real_server_a_reader_of_bounded_speed_comes_back_to_several_channe
                 published += 1
             time.sleep(max(0.0, len(got) / 4e6 - spent))  # the speed of the reader is the subject
         assert got.count(b'"data":"') - got.count(b"meanwhile") == 400
+
+
+def test_on_every_server_a_reader_that_takes_nothing_of_an_answer_is_counted_and_evicted(
+    serve: Serve, implementation: str
+) -> None:
+    hub = Hub(allow_anonymous=True, slow_timeout=1)
+    hub.channel("{name}", history=200, recovery="force", may_subscribe="everyone")
+    app = FastAPI(lifespan=hub.lifespan)
+    app.include_router(hub.router)
+    served = serve(app, implementation)
+    for _ in range(200):
+        position = hub.publish_sync("c0", "x" * 60_000)
+    with served.dial(receive_buffer=4096) as peer:
+        head = b"GET /connection/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        peer.sendall(head + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+        assert b" 101 " in peer.recv(4096)
+        said = back_to(1, lambda _: position.epoch).encode()
+        peer.sendall(bytes((0x81, 0xFE)) + len(said).to_bytes(2, "big") + bytes(4) + said)
+        engine = hub._running()
+        within(5, lambda: engine.policy.backlog.total > 4_000_000, "the answer to be counted")
+        within(5, lambda: not engine.sessions._all, "the end of the session")
+        within(5, lambda: engine.policy.backlog.total == 0, "nothing to be counted")
+        within(5, lambda: not served.server.server_state.connections, "the end of the connection")

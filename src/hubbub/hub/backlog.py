@@ -92,13 +92,23 @@ class Backlog:
         now = loop.time()
         lost = blocked(now - self._due, self.patience / 4)  # what a peer was ready to take then was not written
         self._arm(loop)
-        for receiver, delay in tuple(self._delays.items()):
-            delay.since += lost
-            progress = receiver.progress()
-            if progress != delay.progress:
-                delay.progress, delay.since = progress, now
-            elif now - delay.since >= self.patience and receiver in self._delays:
-                self._give_up(receiver, f"took nothing for {self.patience:g} seconds")
+        for receiver in tuple(self._delays):
+            if receiver in self._delays:  # else it went with one before it
+                self._look_at(receiver, self._delays[receiver], now, lost)
+
+    def _look_at(self, receiver: Waiting, delay: _Delay, now: float, lost: float) -> None:
+        waiting = receiver.waiting()
+        if not waiting:
+            self.clear(receiver)
+            return
+        self.total += waiting - delay.queued  # what the server had in its own buffer may have gone unseen
+        delay.queued = waiting
+        delay.since += lost
+        progress = receiver.progress()
+        if progress != delay.progress:
+            delay.progress, delay.since = progress, now
+        elif now - delay.since >= self.patience:
+            self._give_up(receiver, f"took nothing for {self.patience:g} seconds")
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
         self._due = loop.time() + self.patience / 4

@@ -167,6 +167,7 @@ class AsgiTransport(Transport):
                 self._start_writing()
             else:
                 self._busy = False
+                self._note()
 
     def waiting(self) -> int:
         return self._queued + (self._protocol.transport.get_write_buffer_size() if self._protocol is not None else 0)
@@ -288,6 +289,7 @@ class AsgiTransport(Transport):
     def _lose(self, goodbye: Goodbye) -> None:
         self._lost = True
         self._outbox.clear()
+        self._policy.backlog.clear(self)
         if self._policy.heartbeat is not None:
             self._policy.heartbeat.discard(self)
         self._peer.on_lost(goodbye)
@@ -296,22 +298,30 @@ class AsgiTransport(Transport):
         self._writer = asyncio.get_running_loop().create_task(self._write())
 
     async def _write(self) -> None:
-        outbox, backlog = self._outbox, self._policy.backlog
+        outbox = self._outbox
         try:
             while outbox:
                 message = outbox.popleft()
                 await self._send(message)
                 self._queued -= _size_of(message)
-                if outbox and not self._closing:
-                    backlog.note(self, self.waiting())
+                if outbox:
+                    self._note()
                     if not self.answering:
                         self._wake()
         finally:
             self._queued = 0
             self._busy = False
             self._writer = None
-            backlog.clear(self)
+            self._note()
             self._wake()
+
+    def _note(self) -> None:
+        """Tells how much waits, here and in the server's own buffer, behind a ``send`` that has returned."""
+        waiting = self.waiting()
+        if waiting and not self._closing and not self._lost:
+            self._policy.backlog.note(self, waiting)
+        else:
+            self._policy.backlog.clear(self)
 
     async def _until_taken(self) -> None:
         if self._idle is None:

@@ -145,12 +145,16 @@ class StreamTransport(Transport):
 
     def answer(self, batch: bytes) -> None:
         if not self._closing:
-            self._put(batch)
+            self._outbox.put_copied(batch)
+            self._on_put()
             self._behind = 0
 
     def _put(self, batch: bytes) -> None:
-        self._begun = True
         self._outbox.put(batch)
+        self._on_put()
+
+    def _on_put(self) -> None:
+        self._begun = True
         self._policy.backlog.note(self, self.waiting())
         self._wake()
 
@@ -261,8 +265,9 @@ class StreamTransport(Transport):
             self._lose()
 
     def _note_queued(self) -> None:
-        if self._queued and not self._closing:
-            self._policy.backlog.note(self, self.waiting())
+        waiting = self.waiting()
+        if waiting and not self._closing:
+            self._policy.backlog.note(self, waiting)
         else:
             self._policy.backlog.clear(self)
 

@@ -21,6 +21,7 @@ the first connection, and ``hubbub.wire`` has uvicorn's own classes instead wher
 """
 
 import asyncio
+import contextlib
 import enum
 import functools
 import socket
@@ -444,11 +445,15 @@ class Protocol(asyncio.Protocol, Transport):
         self._write(batch)
 
     def answer(self, batch: bytes) -> None:
-        if self.paused:
-            if self._state is _State.OPEN:
-                self._write(batch)
-        else:
-            self.push(batch)
+        sent = 0
+        if self.write_now is not None:
+            with contextlib.suppress(OSError):
+                sent = self.write_now(batch)
+        if sent != len(batch) and self._state is _State.OPEN:
+            if self._outbox is None:
+                self._outbox = Outbox()
+            self._outbox.put_copied(memoryview(batch)[sent:])
+            self._hand_on_or_wait(self._outbox)
         self._behind = 0
 
     @property
@@ -481,6 +486,9 @@ class Protocol(asyncio.Protocol, Transport):
         if outbox is None:
             outbox = self._outbox = Outbox()
         outbox.put(data)
+        self._hand_on_or_wait(outbox)
+
+    def _hand_on_or_wait(self, outbox: Outbox) -> None:
         self._hand_on(outbox)
         if self.paused:
             self._note()
