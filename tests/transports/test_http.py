@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 from tests.transports.conftest import Serve, Served
+from tests.transports.test_connect import within
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from hubbub import Hub, Identity
@@ -242,6 +243,27 @@ def test_rubbish_behind_a_running_response_ends_the_connection_behind_it_and_say
     app.release.set()
     assert peer.response() == (200, b"begun")
     assert peer.rest() == b""
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(("implementation", "ping"), [("wire", 60.0), ("sansio", 0.2)])
+def test_a_stream_ends_with_its_peer_though_another_request_waits_behind_it(
+    serve: Serve, loop: str, implementation: str, ping: float
+) -> None:
+    """uvicorn's own HTTP protocol tells of that end to the request that waits: the stream notices at the next ping."""
+    hub = Hub(allow_anonymous=True, max_connections=1, session_ping_interval=ping)
+    app = FastAPI(lifespan=hub.lifespan)
+    app.include_router(hub.router)
+    served = serve(app, implementation, loop=loop)
+    stream = b"GET /connection/uni_sse HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    def is_taken() -> bool:
+        with closing(Peer(served.port)) as peer:
+            peer.sends(stream + TINY)
+            return b" 200 " in peer.socket.recv(4096)
+
+    assert is_taken()
+    within(5, is_taken, "the stream before to end")
 
 
 def test_an_upgrade_behind_a_running_response_takes_no_connection_over(connect: Connect, app: App) -> None:

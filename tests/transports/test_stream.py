@@ -75,6 +75,9 @@ class Server:
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def is_closing(self) -> bool:
+        return self.aborted > 0
+
     def abort(self) -> None:
         self.aborted += 1
         self._caller.leaves()

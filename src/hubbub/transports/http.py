@@ -45,6 +45,8 @@ class HttpProtocol(HttpToolsProtocol):
         """Bytes of the body that are still to come, where the head says how many."""
         self._head_size = 0
         """Bytes since the last that were body: of a head, of trailers, of what is around the chunks."""
+        self._running: Any = None
+        """The cycle whose response is due or runs. uvicorn knows the last one alone, which may wait behind it."""
         self._declined = False
         self._kept = b""
         self._held = False
@@ -61,6 +63,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._stop_awaiting()
         self._kept = b""
         super().connection_lost(exc)
+        running = self._running
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         if self._must_wait:
@@ -69,6 +75,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._parse(data)
 
     def on_response_complete(self) -> None:
+        if self.pipeline:
+            self._running = self.pipeline[-1][0]
         super().on_response_complete()
         if self._must_wait or self.transport.is_closing():
             return
@@ -112,8 +120,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._declined = self.parser.should_upgrade() and self._get_upgrade() not in (None, b"websocket")
         if self._declined:
             return
-        before = self.cycle
+        before, answering = self.cycle, self._answering
         super().on_headers_complete()
+        if not answering:
+            self._running = self.cycle
         self._body_due = self.cycle is not before
         self._body_left = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
 

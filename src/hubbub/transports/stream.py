@@ -253,7 +253,10 @@ class StreamTransport(Transport):
         self._wake_sender()
 
     async def _send(self, send: Send, body: bytes, *, more_body: bool) -> None:
-        """Sends one piece. Ends without that when the transport is aborted; a server that fails is a peer gone."""
+        """Sends one piece. Ends without that when the transport is aborted; a server that fails is a peer gone.
+
+        uvicorn tells of the end of a peer that has sent another request behind this one to that request alone.
+        """
         message = {"type": "http.response.body", "body": body, "more_body": more_body}
         sending = self._sending = asyncio.ensure_future(_call(send, message))
         try:
@@ -261,7 +264,8 @@ class StreamTransport(Transport):
         finally:
             self._sending = None
             sending.cancel()
-        if not sending.cancelled() and sending.exception() is not None:
+        failed = not sending.cancelled() and sending.exception() is not None
+        if failed or (self._server is not None and self._server.is_closing()):
             self._lose()
 
     def _note_queued(self) -> None:
