@@ -266,6 +266,27 @@ def test_a_stream_ends_with_its_peer_though_another_request_waits_behind_it(
     within(5, is_taken, "the stream before to end")
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_stream_that_has_ended_leaves_the_connection_as_it_was(serve: Serve, loop: str) -> None:
+    """A download behind it may stand still for longer than a stream."""
+    hub = Hub()
+    hub.on_connect(lambda: None)
+    app = FastAPI(lifespan=hub.lifespan)
+    app.include_router(hub.router)
+
+    @app.get("/silence")
+    async def silence(connection: HTTPConnection) -> int:
+        transport = connection.scope["hubbub.server_send"].__self__.transport
+        limit: int = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        return limit
+
+    with closing(Peer(serve(app, "wire", loop=loop).port)) as peer:
+        peer.sends(b"GET /connection/uni_sse HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert peer.response()[0] == 200
+        peer.sends(b"GET /silence HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert peer.response() == (200, b"0")
+
+
 def test_an_upgrade_behind_a_running_response_takes_no_connection_over(connect: Connect, app: App) -> None:
     peer, other = connect(), connect()
     peer.sends(b"GET /stream HTTP/1.1\r\n\r\n" + WEBSOCKET % b"Connection: Upgrade\r\nUpgrade: websocket\r\n")

@@ -45,7 +45,10 @@ def unacknowledged(transport: Any) -> int:
 
 
 def limit_silence(transport: Any, seconds: float) -> None:
-    """Makes the kernel end a connection whose other side acknowledges nothing of what it is sent for so long."""
+    """Makes the kernel end a connection whose other side acknowledges nothing of what it is sent for so long.
+
+    0 leaves it to the kernel again.
+    """
     with _borrowed(transport) as sock:
         if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))

@@ -235,6 +235,7 @@ class StreamTransport(Transport):
                     self._waiter = asyncio.get_running_loop().create_future()
                     await self._waiter
             if not self._aborted:
+                limit_silence(self._server, 0)  # no more: other responses may follow on this connection
                 await self._send(send, b"", more_body=False)
             if self._aborted and not gone.done():
                 drop(self._server)
