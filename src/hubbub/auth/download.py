@@ -46,8 +46,8 @@ def download(url: str, seconds: float, most: int) -> bytes:
     try:
         with opener.open(url, timeout=seconds) as response:
             document = bytes(response.read(most + 1))
-    except Exception:
-        if cut.made:
+    except Exception as error:
+        if cut.made or isinstance(error, TimeoutError):  # the latter where not one byte came in all that time
             raise TimeoutError(f"no whole answer within {seconds:g} s") from None
         raise
     finally:
