@@ -173,3 +173,18 @@ def test_of_maps_that_are_empty_and_unused_only_so_many_are_remembered(clock: Cl
         assert len(broker._maps) == 11
 
     clock.run(scenario())
+
+
+def test_subscribers_of_an_unused_map_keep_their_position_when_other_maps_are_forgotten(clock: Clock) -> None:
+    async def scenario() -> None:
+        broker = await started(max_idle_channels=0)
+        await broker.subscribe("quiet")
+        quiet = Board(broker, STREAMED, "quiet")
+        told = (await broker.entries("quiet", STREAMED)).position
+        for number in range(20_000):
+            await Board(broker, STREAMED, f"named:{number}").put("a")
+            await broker.clear_entries(f"named:{number}")
+        assert (await broker.entries("quiet", STREAMED)).position == told
+        assert (await quiet.put("a")).position.epoch == told.epoch
+
+    clock.run(scenario())

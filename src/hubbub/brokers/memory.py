@@ -29,7 +29,6 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
         self._once = Once()
         self._members: dict[str, dict[str, Member]] = {}
         self._until_sweep = _SWEEP_EVERY
-        self._epochs = Epochs()
 
     async def start(self, deliver: Deliver) -> None:
         self._deliver = deliver
@@ -37,8 +36,8 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
     async def stop(self) -> None:
         self._deliver = None
         self._forget(list(self._logs))
-        self._epochs = Epochs()
         self._forget_maps()
+        self._epochs = Epochs()
         self._members.clear()
         self._subscribed.clear()
         self._once = Once()
@@ -60,14 +59,14 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
         if retention.size == 0:
             if not guard.idempotency_key:
                 deliver(channel, publication)
-                return Position(0, self._epoch_of_log(channel))
+                return Position(0, self._first_epoch(channel))
             guard = Guard(guard.idempotency_key)
         now = self._clock()
         done = self._once.find(channel, guard, now)
         if done is not None:
             return done
         if retention.size == 0:
-            position = Position(0, self._epoch_of_log(channel))
+            position = Position(0, self._first_epoch(channel))
         else:
             log = self._log(channel)
             publication = log.append(publication, retention.size, retention.ttl, now)
@@ -90,7 +89,7 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
     ) -> tuple[Sequence[Publication], Position]:
         log = self._logs.get(channel)
         if log is None:
-            return (), Position(0, self._epoch_of_log(channel))
+            return (), Position(0, self._first_epoch(channel))
         return log.read(since, limit, self._clock(), reverse=reverse)
 
     async def remove_history(self, channel: str) -> None:
@@ -114,12 +113,8 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
         log = self._logs.get(channel)
         if log is None:
             # That of a position in a channel not used before, so that who stood there has missed nothing else.
-            log = self._logs[channel] = Log(self._epoch_of_log(channel))
+            log = self._logs[channel] = Log(self._first_epoch(channel))
         return log
-
-    def _epoch_of_log(self, channel: str) -> str:
-        """That of a channel which is not there yet. While it has subscribers, it stays what they were told."""
-        return self._subscribed.get(channel) or self._epochs.of(channel)
 
     def _sweep(self, now: float) -> None:
         self._until_sweep = max(_SWEEP_EVERY, len(self._logs) // 2)
@@ -134,8 +129,6 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
     def _forget(self, channels: Sequence[str]) -> None:
         for channel in channels:
             del self._logs[channel]
-            self._epochs.forget(channel)
-            if channel in self._subscribed:
-                self._subscribed[channel] = self._epochs.of(channel)
+            self._forget_position(channel)
         if channels:
             self._once.forget(set(channels))

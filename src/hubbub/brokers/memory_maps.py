@@ -121,7 +121,7 @@ class MemoryMaps(Maps):
         self._changed = Once()
         self._looks: list[tuple[float, str]] = []  # a heap of when, at which map
         self._timer: asyncio.TimerHandle | None = None
-        self._map_epochs = Epochs()
+        self._epochs = Epochs()
         self._streamless_epoch = secrets.token_hex(4)
 
     async def put_entry(
@@ -219,7 +219,17 @@ class MemoryMaps(Maps):
 
     def _epoch_of(self, channel: str, retention: MapRetention) -> str:
         """That of a map which is not there yet."""
-        return self._map_epochs.of(channel) if retention.stream else self._streamless_epoch
+        return self._first_epoch(channel) if retention.stream else self._streamless_epoch
+
+    def _first_epoch(self, channel: str) -> str:
+        """That of a channel which is not there yet. While it has subscribers, it stays what they were told."""
+        return self._subscribed.get(channel) or self._epochs.of(channel)
+
+    def _forget_position(self, channel: str) -> None:
+        """The channel begins with another epoch when it is used again."""
+        self._epochs.forget(channel)
+        if channel in self._subscribed:
+            self._subscribed[channel] = self._epochs.of(channel)
 
     def _position(self, channel: str, retention: MapRetention) -> Position:
         map_ = self._maps.get(channel)
@@ -280,13 +290,12 @@ class MemoryMaps(Maps):
     def _forget_map(self, channel: str) -> None:
         self._idle_maps.pop(channel, None)
         if self._maps.pop(channel).log.idle_until:
-            self._map_epochs.forget(channel)
+            self._forget_position(channel)
 
     def _forget_maps(self) -> None:
         self._maps.clear()
         self._idle_maps.clear()
         self._looks.clear()
-        self._map_epochs = Epochs()
         self._streamless_epoch = secrets.token_hex(4)
         if self._timer is not None:
             self._timer.cancel()
