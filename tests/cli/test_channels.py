@@ -116,7 +116,7 @@ def test_a_subscription_token_opens_its_channel(server: str, tmp_path: Path) -> 
             1,
             "the server closed the connection: 3500 invalid token",
         ),
-        (["subscribe", "{server}/other", "chat:a"], 1, "refused with HTTP 403 (is app.include_router(hub.router) in"),
+        (["subscribe", "{server}/other", "chat:a"], 1, "refused with HTTP 403: is app.include_router(hub.router) in"),
         (["subscribe", "ftp://h", "chat:a"], 2, "hubbub: 'ftp://h' is no WebSocket address"),
         (
             ["presence", "127.0.0.1:1", "chat:a", "--api-key", "x"],

@@ -205,6 +205,24 @@ def test_a_server_that_speaks_no_websocket_is_said_so(tmp_path: Path) -> None:
     assert (code, lines) == (1, ["refused with HTTP 501"])
 
 
+def test_a_redirect_to_a_page_is_told_without_its_query(tmp_path: Path) -> None:
+    class Redirecting(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(301)
+            self.send_header("Location", "https://app.example/ws?token=secret")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_port
+        code, lines = connect(port, tmp_path, "")
+        server.shutdown()
+    assert (code, lines) == (1, [f"127.0.0.1:{port} redirects to https://app.example/ws: give that address"])
+
+
 def test_a_server_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]

@@ -1,6 +1,7 @@
 """`hubbub run`: your app on the fast path, or a sentence that says why not."""
 
 import contextlib
+import json
 import re
 import signal
 import socket
@@ -81,6 +82,7 @@ def test_a_port_that_is_taken_is_named(folder: Path) -> None:
             "HUBBUB_BROKER: no broker for 'nats://h': there is memory://, or give",
         ),
         (["main:app", "--log-level", "loud"], {}, "there is no log level 'loud'; there are critical, error, warning"),
+        (["main:app", "--log-level", "inf"], {}, "there is no log level 'inf'; did you mean 'info'? there are "),
         (["main:app", "--host", "203.0.113.1"], {}, "cannot listen on 203.0.113.1:8000: "),
         (["main:app"], {"HUBBUB_MESSAGE_RATE": "fast"}, "wrong settings: HUBBUB_MESSAGE_RATE: "),
         (["main:app"], {"HUBBUB_ALLOWED_ORIGINS": "[red]"}, "'[red]' is not an origin such as 'https://app.example'"),
@@ -165,6 +167,28 @@ def test_the_lines_of_the_hub_look_like_those_of_the_server(folder: Path) -> Non
             assert websocket.close_code == 1008
         line = process.wait_for("messages a second").string
         assert re.match(r"WARNING:  client \S+ \(127\.0\.0\.1, /ws\): 1008 more than 1 messages a second$", line)
+
+
+@pytest.mark.parametrize("arguments", [["run", "main:app"], ["serve"]], ids=" ".join)
+def test_what_is_logged_before_the_start_looks_like_the_lines_of_the_server(folder: Path, arguments: list[str]) -> None:
+    with Process(*arguments, "--port", "0", cwd=folder, env={"HUBBUB_MESAGE_RATE": "1"}) as process:
+        process.port()
+        warning = "WARNING:  HUBBUB_MESAGE_RATE is no setting; did you mean HUBBUB_MESSAGE_RATE?"
+        assert [line for line in process.lines if "MESAGE" in line] == [warning]
+
+
+def test_with_a_configuration_of_logging_what_is_logged_before_the_start_has_its_form(folder: Path) -> None:
+    config = {
+        "version": 1,
+        "formatters": {"own": {"format": "%(levelname)s|%(name)s|%(message)s"}},
+        "handlers": {"own": {"class": "logging.StreamHandler", "formatter": "own"}},
+        "loggers": {name: {"handlers": ["own"], "level": "INFO"} for name in ("uvicorn", "hubbub")},
+    }
+    (folder / "log.json").write_text(json.dumps(config))
+    options = ("--port", "0", "--log-config", "log.json")
+    with Process("run", "main:app", *options, cwd=folder, env={"HUBBUB_MESAGE_RATE": "1"}) as process:
+        process.wait_for(r"^WARNING\|hubbub\|HUBBUB_MESAGE_RATE is no setting")
+        process.port()
 
 
 # Where it listens, and what it reads

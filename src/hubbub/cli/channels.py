@@ -26,7 +26,7 @@ def subscribe(
     count: Annotated[int, typer.Option(help="End after so many publications. 0: never.", min=0)] = 0,
     as_json: Json = False,
 ) -> None:
-    """Subscribe to a channel and print its publications until Ctrl-C, or until the server ends it.
+    """Subscribe to a channel and print its publications. Ctrl-C ends it, and so may the server.
 
     Each publication is a line with its data; with --json, an object with its offset, publisher and tags too.
     """
@@ -41,7 +41,7 @@ def publish(
     api_key: ApiKey = "",
     as_json: Json = False,
 ) -> None:
-    """Publish to a channel, by the HTTP API with --api-key, or as a user with --token."""
+    """Publish to a channel. With --api-key this uses the HTTP API, with --token it is done as a user."""
     try:
         value = json.loads(data)
     except ValueError:
@@ -55,7 +55,7 @@ def publish(
 
 
 def presence(url: Url, channel: ChannelName, token: Token = "", api_key: ApiKey = "", as_json: Json = False) -> None:
-    """Print who is in a channel: user, client and what is known of each."""
+    """Print who is in a channel. Each line has the user, the client and what is known of it."""
 
     def show(result: dict[str, Any]) -> None:
         members = result.get("presence") or {}
@@ -77,7 +77,7 @@ def history(
     api_key: ApiKey = "",
     as_json: Json = False,
 ) -> None:
-    """Print what a channel keeps: the offset and the data of each publication."""
+    """Print what a channel keeps. Each line has the offset and the data of one publication."""
 
     def show(result: dict[str, Any]) -> None:
         for publication in result.get("publications") or ():

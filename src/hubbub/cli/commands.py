@@ -15,7 +15,7 @@ from rich.markup import escape
 from hubbub.cli.channels import history, presence, publish, subscribe
 from hubbub.cli.connect import Session, open_url
 from hubbub.cli.preflight import ensure_importable, ensure_one_hub_process
-from hubbub.cli.server import Listening, ServerOptions, Tls, run_server
+from hubbub.cli.server import Listening, ServerOptions, Tls, run_server, start_logging
 from hubbub.cli.tokens import tokens
 from hubbub.errors import UsageError
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     help="Real-time for FastAPI: rooms, notifications and streams that survive production.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # its table of options cuts names and squeezes sentences in a terminal of 80 columns
     pretty_exceptions_enable=False,
 )
 
@@ -94,16 +94,12 @@ def run(
     log_level: LogLevel = "info",
     log_config: LogConfig = None,
 ) -> None:
-    """Run your FastAPI app on the fast path: uvicorn with Hubbub's protocol, uvloop and httptools.
+    """Run your FastAPI app on the fast path. This is uvicorn with Hubbub's protocol, uvloop and httptools.
 
     Limits come from the environment: HUBBUB_MESSAGE_RATE, HUBBUB_MAX_CONNECTIONS, HUBBUB_ALLOWED_ORIGINS, …
     """
     if env_file is not None:
         load_dotenv(env_file)
-    sys.path.insert(0, str((app_dir or Path.cwd()).resolve()))
-    target = ensure_importable(target, load=not reload, folder=app_dir)
-    if workers > 1 and not reload:
-        ensure_one_hub_process(workers)
     options = ServerOptions(
         Listening(host, port, uds, fd),
         log_level=log_level,
@@ -121,6 +117,11 @@ def run(
             "limit_concurrency": limit_concurrency,
         },
     )
+    start_logging(options)
+    sys.path.insert(0, str((app_dir or Path.cwd()).resolve()))
+    target = ensure_importable(target, load=not reload, folder=app_dir)
+    if workers > 1 and not reload:
+        ensure_one_hub_process(workers)
     run_server(target, options)
 
 
@@ -137,7 +138,7 @@ def serve(
     log_level: LogLevel = "info",
     log_config: LogConfig = None,
 ) -> None:
-    """Serve the example apps and the playground page: open http://127.0.0.1:8000 in a browser."""
+    """Serve the example apps and the playground page. Open http://127.0.0.1:8000 in a browser."""
     options = ServerOptions(
         Listening(host, port, uds, fd),
         log_level=log_level,
@@ -146,6 +147,7 @@ def serve(
         deflate=deflate,
         tls=Tls(ssl_certfile, ssl_keyfile),
     )
+    start_logging(options)
     run_server("hubbub.console.site:app", options)
 
 
@@ -158,7 +160,7 @@ def connect(
     subprotocol: Annotated[list[str] | None, typer.Option(help="A subprotocol to offer. Repeatable.")] = None,
     wait: Annotated[float, typer.Option(help="Seconds of silence to wait for after piped input has ended.")] = 2.0,
 ) -> None:
-    """Talk to a WebSocket from the terminal: lines go out, messages come in. Ctrl-D closes."""
+    """Talk to a WebSocket from the terminal. Lines go out, messages come in, and Ctrl-D closes."""
     session = Session(
         open_url(url, token), json, header or [], subprotocol or [], wait, Console(highlight=False, emoji=False)
     )

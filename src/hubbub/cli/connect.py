@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from hubbub.cli.output import printable, say_error
-from hubbub.cli.peer import open_url, unreachable
+from hubbub.cli.peer import open_url, refused, unreachable
 from hubbub.errors import UsageError
 
 __all__ = ["Session", "open_url"]
@@ -48,12 +48,13 @@ class Session:
             )
         except InvalidStatus as error:
             status = error.response.status_code
-            hint = {
+            hints = {
                 403: "unknown path, wrong or missing token, or foreign origin",
                 404: "no such path",
                 503: "the server is full or stops",
-            }.get(status, "this is no WebSocket endpoint" if status < 400 or status in (405, 426) else "")
-            say_error(f"refused with HTTP {status}" + (f": {hint}" if hint else ""), "red")
+                **({status: "this is no WebSocket endpoint"} if status < 400 or status in (405, 426) else {}),
+            }
+            say_error(refused(self.url, status, hints), "red")
             return 1
         except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
             say_error(unreachable(self.url, error), "red")

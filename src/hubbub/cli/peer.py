@@ -4,10 +4,12 @@ import asyncio
 import itertools
 import json
 import re
+import socket
+import ssl
 import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -18,6 +20,8 @@ from hubbub.errors import HubbubError, UsageError
 
 _TIMEOUT = 10.0
 """Seconds for one answer of the server."""
+_TLS_TIMEOUT = 3.0
+"""Seconds for a look at whether a server that gave no good answer speaks TLS."""
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _SESSION_PATH = "/connection/websocket"
@@ -64,13 +68,49 @@ def unreachable(url: str, error: Exception) -> str:
     parts = urlsplit(url)
     why = getattr(error, "strerror", None) or str(error) or type(error).__name__
     where = parts.hostname or url
-    if isinstance(error, OSError) and error.errno is not None and error.errno < 0:  # of getaddrinfo
-        return f"cannot find the host {where!r} ({why}): look for a typing error, or check the network"
-    if isinstance(error, TimeoutError):
-        return f"{parts.netloc} does not answer: check host and port, and whether a firewall is in between"
-    if isinstance(error, ConnectionRefusedError):
-        return f"nothing listens on {parts.netloc}: start the server, or check host and port"
-    return f"cannot connect to {parts.netloc}: {why}"
+    match error:
+        case ssl.SSLCertVerificationError():
+            return (
+                f"the certificate of {parts.netloc} is not trusted ({error.verify_message}): check the host, or name "
+                "the file of the certificate's authority in the variable SSL_CERT_FILE"
+            )
+        case ssl.SSLError() if "ALERT" not in (error.reason or ""):  # an alert is TLS
+            return f"{parts.netloc} seems not to speak TLS: begin the address with {parts.scheme.removesuffix('s')}://"
+        case OSError(errno=int(number)) if number < 0:  # of getaddrinfo
+            return f"cannot find the host {where!r} ({why}): look for a typing error, or check the network"
+        case TimeoutError():
+            return f"{parts.netloc} does not answer: check host and port, and whether a firewall is in between"
+        case ConnectionRefusedError():
+            return f"nothing listens on {parts.netloc}: start the server, or check host and port"
+        case InvalidURI():
+            return f"{parts.netloc} redirects to {error.uri.partition('?')[0]}: give that address"
+    return _hint_of_tls(url) or f"cannot connect to {parts.netloc}: {why}"
+
+
+def refused(url: str, status: int, hints: Mapping[int, str]) -> str:
+    """What the server answered instead, with a hint for its status: one of these, or one that is true of any server."""
+    hint = hints.get(status) or ("the app failed: see the log of the server" if status == 500 else "")
+    if status == 400:  # so nginx and others answer on a port for TLS
+        hint = _hint_of_tls(url) or hint
+    return f"refused with HTTP {status}" + (f": {hint}" if hint else "")
+
+
+def _hint_of_tls(url: str) -> str:
+    """What to type for a server that gave no good answer, if it speaks TLS and was not asked so; else empty."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("ws", "http"):
+        return ""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # nothing is sent, and nothing that comes is believed
+    try:
+        with (
+            socket.create_connection((parts.hostname, parts.port or 80), _TLS_TIMEOUT) as plain,
+            context.wrap_socket(plain, server_hostname=parts.hostname),
+        ):
+            return f"{parts.netloc} speaks TLS: begin the address with {parts.scheme}s://"
+    except OSError:
+        return ""
 
 
 class Caller(ABC):
@@ -105,11 +145,11 @@ class ApiCaller(Caller):
             with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310
                 reply = json.loads(response.read())
         except urllib.error.HTTPError as error:
-            hint = {
+            hints = {
                 401: "the API key is wrong, or the server has none: HUBBUB_API_KEY there and --api-key here",
                 404: "there is no HTTP API: app.include_router(hub.api)",
-            }.get(error.code, "")
-            raise Refused(f"refused with HTTP {error.code}" + (f": {hint}" if hint else "")) from None
+            }
+            raise Refused(refused(self._url, error.code, hints)) from None
         except urllib.error.URLError as error:
             reason = error.reason if isinstance(error.reason, Exception) else error
             raise Refused(unreachable(self._url, reason)) from None
@@ -132,9 +172,8 @@ class SessionCaller(Caller):
         try:
             self._socket = await connect(self._url, max_size=None, open_timeout=_TIMEOUT)
         except InvalidStatus as error:
-            status = error.response.status_code
-            hint = " (is app.include_router(hub.router) in the app?)" if status in (403, 404) else ""
-            raise Refused(f"refused with HTTP {status}{hint}") from None
+            hints = dict.fromkeys((403, 404), "is app.include_router(hub.router) in the app?")
+            raise Refused(refused(self._url, error.response.status_code, hints)) from None
         except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
             raise Refused(unreachable(self._url, error)) from None
         try:

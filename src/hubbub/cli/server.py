@@ -19,6 +19,7 @@ from hubbub.cli.preflight import (
 )
 from hubbub.errors import UsageError
 from hubbub.settings import Settings
+from hubbub.spelling import meant_by
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,21 @@ class ServerOptions:
     more: dict[str, Any] = field(default_factory=dict)
 
 
+def start_logging(options: ServerOptions) -> None:
+    """Configures logging as the server will, so that all that is logged before its start looks the same.
+
+    Raises:
+        UsageError: there is no such level, or the file of the configuration cannot be read.
+    """
+    if options.log_level not in LOG_LEVELS:
+        meant = meant_by(options.log_level, LOG_LEVELS)
+        question = f" did you mean {meant!r}?" if meant else ""
+        raise UsageError(f"there is no log level {options.log_level!r};{question} there are {', '.join(LOG_LEVELS)}")
+    if options.log_config is not None:
+        ensure_log_config(options.log_config)
+    uvicorn.Config("", log_level=options.log_level, log_config=_log_config(options))
+
+
 def run_server(target: str, options: ServerOptions) -> None:
     """Runs uvicorn until it is stopped.
 
@@ -83,10 +99,6 @@ def run_server(target: str, options: ServerOptions) -> None:
         UsageError: something that can be known before the start would fail; the message says what to do.
     """
     settings = Settings.load()
-    if options.log_level not in LOG_LEVELS:
-        raise UsageError(f"there is no log level {options.log_level!r}; there are {', '.join(LOG_LEVELS)}")
-    if options.log_config is not None:
-        ensure_log_config(options.log_config)
     tls = options.tls.options()
     listening = options.listening
     listening.ensure_possible()
@@ -105,14 +117,17 @@ def run_server(target: str, options: ServerOptions) -> None:
         ws_ping_timeout=settings.ping_timeout,
         ws_per_message_deflate=options.deflate,
         timeout_graceful_shutdown=settings.stop_timeout,
-        log_config=_log_config(options.log_level) if options.log_config is None else str(options.log_config),
+        log_config=_log_config(options),
         **tls,
         **options.more,
     )
 
 
-def _log_config(level: str) -> dict[str, Any]:
-    """uvicorn's, with the hub's lines in the same form."""
+def _log_config(options: ServerOptions) -> dict[str, Any] | str:
+    """The file that was given, or uvicorn's own with the hub's lines in the same form."""
+    if options.log_config is not None:
+        return str(options.log_config)
+    level = options.log_level
     config = copy.deepcopy(LOGGING_CONFIG)
     ours = "DEBUG" if level == "trace" else level.upper()
     config["loggers"]["hubbub"] = {"handlers": ["default"], "level": ours, "propagate": False}

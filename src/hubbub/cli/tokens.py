@@ -60,7 +60,7 @@ def check(
     issuer: Issuer = None,
     as_json: Json = False,
 ) -> None:
-    """Say whether the app would take a token, for whom it is and until when; exit code 1 if it would not."""
+    """Say whether the app accepts a token. If so, also for whom and until when; if not, why, with exit code 1."""
     reasons = _Reasons()
     log = logging.getLogger("hubbub")
     log.addHandler(reasons)
