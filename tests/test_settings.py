@@ -84,6 +84,36 @@ def test_a_wrong_value_of_the_environment_is_named_with_its_variable(
     assert repr(value) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize("value", ["-7", "7.5.3", "nan", "ten", "[red]", "https://ok.example, [red]"])
+def test_no_error_says_a_value_twice_or_speaks_of_our_code(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"HUBBUB_{name.upper()}", value)
+    try:
+        Settings.load()
+    except UsageError as error:
+        said = str(error)
+        assert said.count(repr(value)) + said.count("'[red]'") * (value != "[red]") == 1, said
+        for ours in ("Value error", "unable to", "pattern"):
+            assert ours not in said
+
+
+def test_an_error_names_the_one_origin_that_is_wrong() -> None:
+    with pytest.raises(UsageError) as caught:
+        Hub(allowed_origins=["https://ok.example", "app.example"])
+    assert str(caught.value) == (
+        "wrong settings: allowed_origins: 'app.example' is not an origin such as 'https://app.example'"
+    )
+
+
+@pytest.mark.parametrize("url", ["asyncapi", "/", "/a b", "/a//b", "/a\n"])
+def test_an_asyncapi_url_that_is_no_path_is_told_with_one_that_is(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Hub(asyncapi_url=url)
+    assert str(caught.value) == f"wrong settings: asyncapi_url: {url!r} is not a path such as '/asyncapi'"
+
+
 @pytest.mark.parametrize(("name", "value"), WRONG)
 def test_a_wrong_value_of_an_argument_is_named_as_it_was_given(name: str, value: str) -> None:
     with pytest.raises(UsageError) as caught:

@@ -2,19 +2,21 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hubbub.errors import InvalidRequest, UnknownChannel, UsageError
 from hubbub.identifiers import ensure_text, text_of
-from hubbub.spelling import ensure_rules, meant_by
+from hubbub.spelling import ensure_rules, meant_by, wrong_values
 
 Who = Literal["nobody", "subscribers", "users", "everyone"]
 """Who may do something where neither a token nor a handler decides: sessions that are in the channel, sessions with a
 user, or all."""
 Offer = bool | Literal["force"]
 """A feature of subscriptions: not there (False), there for those who ask (True), or on for all."""
+Recovery = Offer | Literal["cache"]
+"""What ``hub.channel`` takes for ``recovery``: ``"cache"`` is short for what three rules say."""
 
 PRIVATE_PREFIX = "$"
 USER_BOUNDARY = "#"
@@ -85,6 +87,7 @@ _TAKEN = frozenset(
 """Names that parameters of a pattern would share with arguments of ``publish`` and others."""
 
 _RULES: TypeAdapter[Rules] = TypeAdapter(Rules, config=ConfigDict(strict=True))
+_KINDS = {**get_type_hints(Rules), "recovery": Recovery}
 
 
 def check_rules(given: Mapping[str, Any]) -> Rules:
@@ -97,7 +100,7 @@ def check_rules(given: Mapping[str, Any]) -> Rules:
     try:
         rules = _RULES.validate_python(dict(given))
     except ValidationError as error:
-        lines = [f"{fault['loc'][0]}: {fault['msg']}, not {fault['input']!r}" for fault in error.errors()]
+        lines = [f"{name}: {fault}" for name, fault in wrong_values(error, _KINDS).items()]
         raise UsageError("wrong channel rules: " + "; ".join(lines)) from None
     if rules.history < 0:
         raise UsageError(f"wrong channel rules: history is {rules.history}; it must be 0 or more")

@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hubbub.errors import UsageError
-from hubbub.spelling import meant_by
+from hubbub.spelling import meant_by, wrong_values
 
 _log = logging.getLogger("hubbub")
 _warned_of: set[str] = set()
@@ -20,6 +20,7 @@ _PREFIX = "HUBBUB_"
 BROKER_VARIABLE = "HUBBUB_BROKER"
 """The URL of the broker of a hub that is given none."""
 _ORIGIN = re.compile(r"([\w+.-]+://)(\*\.)?([^/*\s]+?)(:[0-9]+)?/?")
+_PATH = re.compile(r"(/[\w.~-]+)+")
 _WITHOUT_HOST = ("*", "null", "file://")
 _DEFAULT_PORTS = {"http://": ":80", "https://": ":443"}
 
@@ -115,7 +116,7 @@ class Settings(BaseSettings):
     """Receivers that are written to before the event loop gets its turn. What is made for them counts too."""
     api_key: SecretStr = SecretStr("")
     """What callers of the HTTP API show. Empty: nobody may call it."""
-    asyncapi_url: str = Field(default="/asyncapi", pattern=r"^((/[\w.~-]+)+)?$")
+    asyncapi_url: str = "/asyncapi"
     """Where ``hub.router`` has the page of the API, and with ``.json`` its document. Empty: neither is there."""
     history_size: int = Field(default=0, ge=0)
     """Publications that a channel keeps. 0: none."""
@@ -137,6 +138,13 @@ class Settings(BaseSettings):
     def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_as_browsers_send(origin) for origin in value)
 
+    @field_validator("asyncapi_url")
+    @classmethod
+    def _check_path(cls, value: str) -> str:
+        if value and not _PATH.fullmatch(value):
+            raise ValueError(f"{value!r} is not a path such as '/asyncapi'")
+        return value
+
     @property
     def detection_bound(self) -> float:
         """Seconds after which a frozen or unplugged peer is noticed at the latest."""
@@ -154,7 +162,11 @@ class Settings(BaseSettings):
         try:
             settings = cls(**given)
         except ValidationError as error:
-            lines = [f"{_name(fault['loc'], given)}: {_say(fault)}" for fault in error.errors()]
+            kinds = {name: field.annotation for name, field in cls.model_fields.items()}
+            lines = [
+                f"{_name(name, given)}: {fault if name in kinds else _say_unknown(name)}"
+                for name, fault in wrong_values(error, kinds).items()
+            ]
             raise UsageError("wrong settings: " + "; ".join(lines)) from None
         _ensure_no_contradiction(settings)
         return settings
@@ -211,14 +223,11 @@ def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
             _log.warning("%s is no setting%s", name, f"; did you mean {_PREFIX}{meant}?" if meant else "")
 
 
-def _name(location: tuple[int | str, ...], given: dict[str, Any]) -> str:
-    name = str(location[0])
-    return name if name in given else f"HUBBUB_{name.upper()}"
+def _name(name: str, given: dict[str, Any]) -> str:
+    return name if name in given else f"{_PREFIX}{name.upper()}"
 
 
-def _say(fault: Any) -> str:
-    if fault["type"] == "extra_forbidden":
-        meant = meant_by(str(fault["loc"][0]), Settings.model_fields)
-        question = f" did you mean {meant}?" if meant else ""
-        return f"there is no such setting;{question} there are {', '.join(Settings.model_fields)}"
-    return f"{fault['msg']}, not {fault['input']!r}"
+def _say_unknown(name: str) -> str:
+    meant = meant_by(name, Settings.model_fields)
+    question = f" did you mean {meant}?" if meant else ""
+    return f"there is no such setting;{question} there are {', '.join(Settings.model_fields)}"

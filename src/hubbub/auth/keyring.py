@@ -9,6 +9,7 @@ import msgspec
 from hubbub.auth.jwks import KeySet
 from hubbub.auth.keys import ASYMMETRIC, HMAC, Key, from_pem, from_secret, signed, verified, warn_of_a_short
 from hubbub.errors import UsageError
+from hubbub.spelling import question
 
 
 class Header(msgspec.Struct):
@@ -53,7 +54,12 @@ class Keyring:
             raise UsageError("tokens are verified with a key: give secret, public_key or jwks_url")
         chosen = possible if algorithms is None else set(algorithms)
         if not chosen or chosen - possible:
-            raise UsageError(f"algorithms are of those that the keys are for: {', '.join(sorted(possible))}")
+            misspelt = (question(name, possible) for name in algorithms or () if name not in possible)
+            asked = next(filter(None, misspelt), "")
+            raise UsageError(
+                f"algorithms are of those that the keys are for: {', '.join(sorted(possible))}"
+                + (f"; {asked}" if asked else "")
+            )
         self._keys = {name: tuple(key for key in keys if name in key.algorithms) for name in chosen}
 
     async def verify(self, token: str, now: float) -> bytes:

@@ -19,7 +19,7 @@ from hubbub.cli.preflight import (
 )
 from hubbub.errors import UsageError
 from hubbub.settings import Settings
-from hubbub.spelling import meant_by
+from hubbub.spelling import question
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,8 @@ def start_logging(options: ServerOptions) -> None:
         UsageError: there is no such level, or the file of the configuration cannot be read.
     """
     if options.log_level not in LOG_LEVELS:
-        meant = meant_by(options.log_level, LOG_LEVELS)
-        question = f" did you mean {meant!r}?" if meant else ""
-        raise UsageError(f"there is no log level {options.log_level!r};{question} there are {', '.join(LOG_LEVELS)}")
+        asked = " ".join(filter(None, (question(options.log_level, LOG_LEVELS), "there are")))
+        raise UsageError(f"there is no log level {options.log_level!r}; {asked} {', '.join(LOG_LEVELS)}")
     if options.log_config is not None:
         ensure_log_config(options.log_config)
     uvicorn.Config("", log_level=options.log_level, log_config=_log_config(options))

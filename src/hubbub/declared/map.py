@@ -1,7 +1,7 @@
 """One declared map channel, as the app uses it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, get_args
 
 from hubbub.brokers.base import Guard
 from hubbub.brokers.maps import Only, Outcome
@@ -16,6 +16,7 @@ from hubbub.hub.messages import MessageType
 from hubbub.hub.threads import from_thread
 from hubbub.identifiers import ensure_text
 from hubbub.protocol.publication import NO_TAGS, Publication, ensure_tags
+from hubbub.spelling import ensure_choice
 
 MessageT = TypeVar("MessageT")
 HandlerP = ParamSpec("HandlerP")
@@ -69,10 +70,12 @@ class MapChannel(DeclaredChannel, Generic[MessageT]):
             The position behind the change; or why nothing was done (``suppressed``).
 
         Raises:
-            UsageError: ``key`` is empty or no text, the parameters do not fit the pattern, the hub is not running or
-                runs on another event loop, ``data`` has no JSON form, or ``key`` or a tag no UTF-8 form.
+            UsageError: ``key`` is empty or no text, ``only`` is none of these, the parameters do not fit the pattern,
+                the hub is not running or runs on another event loop, ``data`` has no JSON form, or ``key`` or a tag no
+                UTF-8 form.
         """
         _ensure_key(key)
+        ensure_choice(only, get_args(Only), "only")
         ensure_tags(tags or NO_TAGS)
         ensure_text(idempotency_key, "idempotency_key")
         channel = self.name(**parameters)

@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from hubbub.errors import InvalidMessage, UsageError
 from hubbub.hub.refusals import invalid
 from hubbub.protocol.halves import without_halves
+from hubbub.spelling import question
 
 Mode = Literal["text", "bytes", "json"]
 
@@ -34,7 +35,8 @@ def reading_of(receive: Any) -> Reading:
     if not isinstance(receive, str):
         return _validated(receive)
     if receive not in _MODES:
-        raise UsageError(f"receive is {receive!r}; give 'text', 'bytes', 'json', or a type such as a Pydantic model")
+        asked = " ".join(filter(None, (question(receive, _MODES), "give 'text', 'bytes', 'json',")))
+        raise UsageError(f"receive is {receive!r}; {asked} or a type such as a Pydantic model")
     return _MODES[receive]
 
 

@@ -1,14 +1,14 @@
 """How the maps of one pattern are kept, and who may do what with their entries."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hubbub.brokers.maps import MapRetention
 from hubbub.channels import Who, seconds
 from hubbub.errors import UsageError
-from hubbub.spelling import ensure_rules
+from hubbub.spelling import ensure_rules, wrong_values
 
 SHARED = (
     "presence", "join_leave", "delta", "tags_filter", "binary", "user_limited", "clients_map", "users_map",
@@ -91,7 +91,7 @@ def check_map_rules(given: Mapping[str, Any]) -> MapRules:
     try:
         rules = _RULES.validate_python({**given, **times})
     except ValidationError as error:
-        lines = [f"{fault['loc'][0]}: {fault['msg']}, not {fault['input']!r}" for fault in error.errors()]
+        lines = [f"{name}: {fault}" for name, fault in wrong_values(error, get_type_hints(MapRules)).items()]
         raise UsageError("wrong rules of a map channel: " + "; ".join(lines)) from None
     fault = _fault(rules, [name for name in _STREAM if name in given])
     if fault:

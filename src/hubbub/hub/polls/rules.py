@@ -1,13 +1,13 @@
 """How the channels of one pattern are polled."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hubbub.channels import seconds
 from hubbub.errors import UsageError
-from hubbub.spelling import ensure_rules
+from hubbub.spelling import ensure_rules, wrong_values
 
 
 class PollRules(NamedTuple):
@@ -47,7 +47,7 @@ def check_poll_rules(given: Mapping[str, Any]) -> PollRules:
     try:
         rules = _RULES.validate_python({**given, **times})
     except ValidationError as error:
-        lines = [f"{fault['loc'][0]}: {fault['msg']}, not {fault['input']!r}" for fault in error.errors()]
+        lines = [f"{name}: {fault}" for name, fault in wrong_values(error, get_type_hints(PollRules)).items()]
         raise UsageError("wrong rules of a shared poll channel: " + "; ".join(lines)) from None
     if rules.batch < 1 or rules.max_keys < 1:
         raise UsageError("wrong rules of a shared poll channel: batch and max_keys must be 1 or more")
