@@ -8,11 +8,11 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI, WebSocket, WebSocketException
+from fastapi import APIRouter, FastAPI, WebSocket, WebSocketException
 from pydantic import BaseModel, Field
 from starlette.testclient import TestClient
 from starlette.types import Message
@@ -184,6 +184,64 @@ def test_an_app_gets_one_door_however_often_it_is_started() -> None:
 def test_a_broker_that_there_is_none_for_is_refused_at_once(url: str) -> None:
     with pytest.raises(UsageError, match=f"^no broker for '{url}': there is memory://, or give an instance"):
         Hub(url)
+
+
+@contextlib.asynccontextmanager
+async def own_lifespan(app: FastAPI) -> AsyncIterator[dict[str, int]]:
+    yield {"own": 1}
+
+
+@pytest.mark.parametrize("lifespan", [None, own_lifespan], ids=["no lifespan", "a lifespan of its own"])
+@pytest.mark.parametrize("routers", [("router",), ("api",), ("api", "router")], ids=" and ".join)
+@pytest.mark.parametrize("nested", [False, True], ids=["", "nested"])
+def test_an_app_that_starts_without_its_hub_is_warned_once_with_the_remedy(
+    caplog: pytest.LogCaptureFixture, lifespan: Any, routers: tuple[str, ...], nested: bool
+) -> None:
+    hub = Hub()
+    app = FastAPI(lifespan=lifespan)
+    for name in routers:
+        router = getattr(hub, name)
+        if nested:
+            inner = router
+            router = APIRouter()
+            router.include_router(inner)
+        app.include_router(router)
+    with caplog.at_level(logging.WARNING, "hubbub"):
+        for _ in range(2):
+            with TestClient(app) as client:
+                assert client.app_state == ({} if lifespan is None else {"own": 1})
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "every client will get an error. Give FastAPI its lifespan, FastAPI(lifespan=hub.lifespan)" in caplog.text
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_an_app_that_starts_its_hub_is_not_warned(caplog: pytest.LogCaptureFixture, *, own: bool) -> None:
+    hub = Hub()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, int]]:
+        async with hub.lifespan(app):
+            yield {"own": 1}
+
+    app = FastAPI(lifespan=lifespan if own else hub.lifespan)
+    app.include_router(hub.router)
+    app.include_router(hub.api)
+    with caplog.at_level(logging.WARNING, "hubbub"), TestClient(app) as client:
+        assert client.app_state == ({"own": 1} if own else {})
+    assert caplog.records == []
+
+
+def test_a_name_that_nobody_declared_or_joined_is_a_room_where_nobody_is() -> None:
+    hub = Hub()
+    hub.channel("orders")
+    app = FastAPI(lifespan=hub.lifespan)
+
+    @app.post("/")
+    async def order() -> int:
+        return (await hub.publish("ordres", "a misspelt name")).offset
+
+    with TestClient(app) as client:
+        assert client.post("/").json() == 0
 
 
 def test_a_hub_that_is_not_running_says_what_to_do(clock: Clock) -> None:

@@ -17,7 +17,7 @@ from hubbub.auth.base import Auth, Grant
 from hubbub.auth.signatures import TrackSigner
 from hubbub.brokers.base import NO_GUARD, Broker, Guard
 from hubbub.brokers.memory import MemoryBroker
-from hubbub.channels import Offer, Pattern, Who, seconds
+from hubbub.channels import Offer, Pattern, Recovery, Who, seconds
 from hubbub.connecting import Connecting
 from hubbub.declared import Channel, MapChannel, PollChannel
 from hubbub.declared.arguments import ChannelRules, MapChannelRules, PollChannelRules, SettingsByName
@@ -26,7 +26,7 @@ from hubbub.errors import ForceDisconnect, UsageError
 from hubbub.errors.sessions import custom_end
 from hubbub.hosting import hosting_server
 from hubbub.hub.client import Client
-from hubbub.hub.engine import NOT_RUNNING, Engine, OnGoodbye
+from hubbub.hub.engine import NOT_RUNNING, WITHOUT_LIFESPAN, Engine, OnGoodbye
 from hubbub.hub.handlers import Handler
 from hubbub.hub.maps.rules import MapMode
 from hubbub.hub.messages import MessageType
@@ -195,14 +195,14 @@ class Hub:
     @overload
     def channel(
         self, pattern: str, *, message: None = None, history: int = 0, ttl: str | float = 300.0,
-        recovery: Offer | Literal["cache"] | None = None, presence: bool = False, join_leave: Offer = False,
+        recovery: Recovery | None = None, presence: bool = False, join_leave: Offer = False,
         **rules: Unpack[ChannelRules],
     ) -> Channel[Any]: ...  # fmt: skip
 
     @overload
     def channel(
         self, pattern: str, *, message: type[MessageT], history: int = 0, ttl: str | float = 300.0,
-        recovery: Offer | Literal["cache"] | None = None, presence: bool = False, join_leave: Offer = False,
+        recovery: Recovery | None = None, presence: bool = False, join_leave: Offer = False,
         **rules: Unpack[ChannelRules],
     ) -> Channel[MessageT]: ...  # fmt: skip
 
@@ -213,7 +213,7 @@ class Hub:
         message: type[Any] | None = None,
         history: int = 0,
         ttl: str | float = 300.0,
-        recovery: Offer | Literal["cache"] | None = None,
+        recovery: Recovery | None = None,
         presence: bool = False,
         join_leave: Offer = False,
         **rules: Unpack[ChannelRules],
@@ -393,16 +393,26 @@ class Hub:
         router = sessions_router(self._running)
         router.include_router(asyncapi_router(self._registry, self.settings))
         router.include_router(sdk_router())
+        router.lifespan_context = self._watch
         return router
 
     @cached_property
     def api(self) -> APIRouter:
         """The HTTP API for other programs: ``app.include_router(hub.api)``. Callers show ``HUBBUB_API_KEY``."""
-        return api_router(self._running)
+        router = api_router(self._running)
+        router.lifespan_context = self._watch
+        return router
 
     def asyncapi(self, app: FastAPI) -> dict[str, Any]:
         """The AsyncAPI document of the hub in ``app``, without the servers: those are known to ``/asyncapi.json``."""
         return document(app, describe(self._registry))
+
+    @contextlib.asynccontextmanager
+    async def _watch(self, app: Any) -> AsyncIterator[None]:
+        """The lifespan of the hub's routers: FastAPI enters it after the app's own, in which the hub should run."""
+        if self._engine is None:
+            self._registry.advice.give("lifespan", WITHOUT_LIFESPAN)
+        yield
 
     def _running(self) -> Engine:
         if self._engine is None:
@@ -492,7 +502,9 @@ class Hub:
         """Sends to everyone in ``channel``; never waits for a receiver, and never raises because of one.
 
         Args:
-            channel: any name, such as ``"chat:lobby"``.
+            channel: any name, such as ``"chat:lobby"``. It need not be declared: rooms of plain clients are not, and
+                a name without anyone in it is a room where nobody is at the moment. So a misspelt name is no error;
+                publish to declared channels by what ``hub.channel`` returned, which knows their names.
             data: text, bytes, a Pydantic model or anything else that JSON can hold. Bytes that are JSON, as
                 ``orjson.dumps`` makes them, are JSON; other bytes need a channel with ``binary=True``, or one that
                 is not declared, where there are plain clients alone and bytes go out as a binary message.

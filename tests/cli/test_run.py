@@ -28,6 +28,10 @@ class Shared(Broker):
 app = FastAPI(lifespan=Hub(Shared()).lifespan)
 '''
 
+WITH_ROUTER = """
+app.include_router(hub.router)
+"""
+
 
 def opened(port: int, target: str = "/ws", **options: str | None) -> ClientConnection:
     return connect(f"ws://127.0.0.1:{port}{target}", open_timeout=5, close_timeout=5, **options)  # type: ignore[arg-type]
@@ -175,6 +179,22 @@ def test_what_is_logged_before_the_start_looks_like_the_lines_of_the_server(fold
         process.port()
         warning = "WARNING:  HUBBUB_MESAGE_RATE is no setting; did you mean HUBBUB_MESSAGE_RATE?"
         assert [line for line in process.lines if "MESAGE" in line] == [warning]
+
+
+def test_an_app_without_the_lifespan_of_its_hub_is_told_at_the_start_and_by_the_first_client(folder: Path) -> None:
+    main = folder / "main.py"
+    main.write_text(main.read_text().replace("FastAPI(lifespan=hub.lifespan)", "FastAPI()") + WITH_ROUTER)
+    remedy = "FastAPI(lifespan=hub.lifespan)"
+    with Process("run", "main:app", "--port", "0", cwd=folder) as process:
+        warning = process.wait_for(r"^WARNING:  the app starts, and the hub of its routers is not running").string
+        assert remedy in warning
+        port = process.port()
+        assert process.said.count(remedy) == 1
+        connected = run("connect", f"127.0.0.1:{port}/connection/websocket", cwd=folder, typed="")
+        assert connected.stderr == "refused with HTTP 500: the app failed: see the log of the server\n"
+        assert remedy in process.wait_for("UsageError: the hub is not running").string
+        process.signal(signal.SIGINT)
+        assert process.said.count(remedy) == 2
 
 
 def test_with_a_configuration_of_logging_what_is_logged_before_the_start_has_its_form(folder: Path) -> None:

@@ -68,6 +68,10 @@ NOT_RUNNING = (
     "the hub is not running: give FastAPI its lifespan, FastAPI(lifespan=hub.lifespan); "
     "in a test, enter the client: with TestClient(app) as client"
 )
+WITHOUT_LIFESPAN = (
+    "the app starts, and the hub of its routers is not running: every client will get an error. Give FastAPI its "
+    "lifespan, FastAPI(lifespan=hub.lifespan), or enter it in your own: async with hub.lifespan(app): yield."
+)
 
 
 class Engine:
