@@ -1,6 +1,7 @@
 """A stop that no signal told of: every session hears of it from the server itself, and nothing keeps the server."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -16,12 +17,13 @@ from typing import Any
 
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from tests.transports.conftest import Served
 from websockets.sync.client import connect
 
 from hubbub import Hub
 from hubbub.hosting import hosting_server
+from hubbub.settings import Settings
 
 HTTP = {
     "fast path, uvloop": {"http": "hubbub.wire:HttpProtocol", "loop": "uvloop"},
@@ -35,6 +37,8 @@ OPENINGS = {
     "http_stream": b"POST /connection/http_stream HTTP/1.1\r\nHost: x\r\nContent-Length: 21\r\n\r\n"
     b'{"id":1,"connect":{}}',
 }
+LARGE = 16 * 1024 * 1024
+"""Bytes of a response: more than the system's own buffers take."""
 SHUTDOWN = b'"disconnect":{"code":3001,"reason":"shutdown"}'
 
 
@@ -65,8 +69,8 @@ def rest_of(peer: socket.socket) -> bytes:
 def serve() -> Iterator[Callable[..., Served]]:
     started: list[Served] = []
 
-    def start(app: Any, **options: Any) -> Served:
-        started.append(Served(app, "wire", options))
+    def start(app: Any, *, implementation: str = "wire", **options: Any) -> Served:
+        started.append(Served(app, implementation, options))
         return started[-1]
 
     yield start
@@ -106,6 +110,79 @@ def test_the_last_of_the_allowed_requests_ends_the_streams(serve: Callable[..., 
     served.thread.join(10)
     assert not served.thread.is_alive()
     assert SHUTDOWN in rest_of(peer)
+
+
+@pytest.mark.parametrize("path", ["/connection/http_stream", "/emulation", "/api/publish"])
+@pytest.mark.parametrize("http", HTTP)
+def test_a_body_that_does_not_come_keeps_no_server_longer_than_its_stop_may_take(
+    serve: Callable[..., Served], http: str, path: str
+) -> None:
+    hub = Hub(stop_timeout=1, handshake_timeout=60, api_key="key", allow_anonymous=True)
+    app = FastAPI(lifespan=hub.lifespan)
+    app.include_router(hub.router)
+    app.include_router(hub.api)
+    served = serve(app, **HTTP[http])
+    with socket.create_connection(("127.0.0.1", served.port), 10) as peer:
+        fields = b"Host: x\r\nX-API-Key: key\r\nContent-Length: 100\r\nExpect: 100-continue\r\n"
+        peer.sendall(b"POST %b HTTP/1.1\r\n%b\r\nab" % (path.encode(), fields))
+        assert b" 100 " in peer.recv(100), "the hub does not wait for the body"
+        served.stop()
+        assert b" 408 " in rest_of(peer)
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHo", b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_a_client_that_does_not_answer_the_close_of_tls_keeps_no_server(
+    serve: Callable[..., Served], loop: str, sent: bytes
+) -> None:
+    served = serve(channels(), implementation="wire-tls", loop=loop)
+    with served.dial() as peer:
+        peer.sendall(sent)
+        served.stop()
+
+
+@pytest.mark.parametrize("implementation", ["wire", "wire-tls"])
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_client_that_does_not_read_the_end_of_a_response_keeps_no_server(
+    serve: Callable[..., Served], large: FastAPI, monkeypatch: pytest.MonkeyPatch, implementation: str, loop: str
+) -> None:
+    monkeypatch.setattr("hubbub.transports.http._settings", lambda: Settings(stop_timeout=1))
+    served = serve(large, implementation=implementation, loop=loop)
+    with served.dial(receive_buffer=4096) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert peer.recv(100)
+        served.stop()
+
+
+@pytest.mark.parametrize("implementation", ["wire", "wire-tls"])
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_client_may_read_the_end_of_a_response_during_a_stop(
+    serve: Callable[..., Served], large: FastAPI, monkeypatch: pytest.MonkeyPatch, implementation: str, loop: str
+) -> None:
+    monkeypatch.setattr("hubbub.transports.http._settings", lambda: Settings(close_timeout=0.1, stop_timeout=10))
+    served = serve(large, implementation=implementation, loop=loop)
+    with served.dial(receive_buffer=4096) as peer, served.dial() as idle:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        read = len(peer.recv(100))
+        served.server.should_exit = True
+        with contextlib.suppress(ConnectionError):
+            while getattr(idle, "raw", idle).recv(4096):
+                pass  # does not answer: it is cut off when close_timeout is over
+        while more := len(peer.recv(65536)):
+            read += more
+        assert read > LARGE
+        served.stop()
+
+
+@pytest.fixture
+def large() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/")
+    async def answer() -> Response:
+        return Response(b"x" * LARGE)
+
+    return app
 
 
 def wrapped(app: FastAPI) -> Any:

@@ -90,7 +90,7 @@ class TlsSocket:
                         got += data
                 except ssl.SSLWantReadError:
                     ended = False
-                except ssl.SSLEOFError:
+                except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
                     pass
                 if ended:
                     with contextlib.suppress(ssl.SSLError):

@@ -10,6 +10,9 @@ from starlette.requests import ClientDisconnect, Request
 from tests.clock import Clock
 from tests.transports.callers import Caller
 
+from hubbub.brokers.memory import MemoryBroker
+from hubbub.hub.engine import Engine
+from hubbub.settings import Settings
 from hubbub.transports.bodies import Rejected, read_body
 
 
@@ -19,8 +22,9 @@ def request_of(caller: Caller) -> Request:
 
 def test_a_body_is_read_in_all_its_pieces(clock: Clock) -> None:
     async def scenario() -> None:
-        assert await read_body(request_of(Caller(body=[b"ab", b"", b"cd"])), 4, 1) == b"abcd"
-        assert await read_body(request_of(Caller()), 4, 1) == b""
+        engine = Engine(MemoryBroker(), Settings())
+        assert await read_body(engine, request_of(Caller(body=[b"ab", b"", b"cd"])), 4, 1) == b"abcd"
+        assert await read_body(engine, request_of(Caller()), 4, 1) == b""
 
     clock.run(scenario())
 
@@ -43,7 +47,7 @@ def test_an_early_end_leaves_no_stream_open(
         caller = Caller(body=pieces)
         caller.withholds_the_end(then)
         with pytest.raises((Rejected, ClientDisconnect)) as ended:
-            await read_body(request_of(caller), 4, 10)
+            await read_body(Engine(MemoryBroker(), Settings()), request_of(caller), 4, 10)
         assert getattr(ended.value, "status", None) == refused
         del ended
         gc.collect()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -107,6 +108,7 @@ def app() -> App:
 
 @pytest.fixture(params=LOOPS)
 def served(request: pytest.FixtureRequest, serve: Serve, app: App) -> Iterator[Served]:
+    gc.collect()  # what tests before have left is not counted
     yield serve(app, "wire", loop=request.param)
     app.release.set()
 
@@ -204,6 +206,77 @@ def test_a_body_whose_length_is_known_is_whole_and_what_follows_it_is_not_part_o
     peer.sends(b"POST /echo HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (size, b"b" * size) + TINY * 3)
     assert peer.response() == (200, b"b" * size)
     assert [peer.response() for _ in range(3)] == [(200, b"1"), (200, b"2"), (200, b"3")]
+
+
+CHUNKED = b"POST %s HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+CONFUSING = b"\r\n0\r\n\r\nGET /number HTTP/1.1\r\n\r\n0;a\r\n000\n0 \r\n00a\r\n0"
+
+
+def in_chunks(body: bytes, size: int) -> bytes:
+    pieces = (body[at : at + size] for at in range(0, len(body), size))
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+
+
+@pytest.mark.parametrize("content", [b"b", b"\n", b"0", CONFUSING], ids=["b", "lines", "zeros", "ends of bodies"])
+def test_a_chunked_body_is_whole_and_what_follows_it_is_not_part_of_it(connect: Connect, content: bytes) -> None:
+    peer, number = connect(), 0
+    for size in (1, 15, 16, 1000, 66_000, 1_000_000):
+        body = content * (min(200_000, size * 2000) // len(content))
+        peer.sends(CHUNKED % b"/echo" + in_chunks(body, size) + b"0\r\n\r\n" + TINY * 3)
+        assert peer.response() == (200, body), size
+        for _ in range(3):
+            number += 1
+            assert peer.response() == (200, b"%d" % number)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        b"0\r\n\r\n",
+        b"0000\r\n\r\n",
+        b"0;a=b\r\n\r\n",
+        b"0\r\na: " + b"b" * 3000 + b"\r\n\r\n",
+        b"0;" + b"a" * 3000 + b"\r\n\r\n",
+    ],
+    ids=["zero", "zeros", "an extension", "a long trailer", "a long extension"],
+)
+def test_requests_behind_a_chunked_body_are_kept_as_bytes_wherever_reads_divide_its_end(
+    connect: Connect, app: App, end: bytes
+) -> None:
+    other = connect()
+    splits = itertools.product((10, 70_000), (*range(min(len(end), 12) + 3), max(0, len(end) - 1500)))
+    for size, behind in splits:
+        sent = CHUNKED % b"/stream" + in_chunks(b"b" * size, 10_000) + end
+        peer = connect()
+        peer.sends(sent[: len(sent) - behind])
+        other.sends(b"GET /cycles HTTP/1.1\r\n\r\n")
+        before = int(other.response()[1])  # and the server has read what was sent
+        peer.sends(sent[len(sent) - behind :] + TINY * 2500)
+        assert b" 200 " in peer.socket.recv(4096)
+        other.sends(b"GET /cycles HTTP/1.1\r\n\r\n")
+        assert int(other.response()[1]) < before + 80, (size, behind)
+
+
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        (b"Content-Length: 70000", b"b" * 70_000),
+        (b"Transfer-Encoding: chunked", in_chunks(b"b" * 70_000, 10_000) + b"0\r\n\r\n"),
+    ],
+    ids=["length", "chunked"],
+)
+def test_requests_behind_a_body_that_was_answered_before_its_end_are_kept_as_bytes(
+    connect: Connect, app: App, field: bytes, body: bytes
+) -> None:
+    peer, other = connect(), connect()
+    peer.sends(b"PUT /number HTTP/1.1\r\n%b\r\n\r\n%b" % (field, body[:100]))
+    assert peer.response() == (200, b"1")
+    other.sends(b"GET /cycles HTTP/1.1\r\n\r\n")
+    before = int(other.response()[1])
+    peer.sends(body[100:] + b"GET /stream HTTP/1.1\r\n\r\n" + TINY * 2500)
+    assert b" 200 " in peer.socket.recv(4096)
+    other.sends(b"GET /cycles HTTP/1.1\r\n\r\n")
+    assert int(other.response()[1]) < before + 80
 
 
 def test_requests_behind_a_running_response_are_kept_as_bytes_and_answered_after_it(connect: Connect, app: App) -> None:
@@ -315,17 +388,31 @@ def test_a_head_is_no_larger_than_the_limit_though_it_is_read_at_once(connect: C
         assert peer.response()[0] == status
 
 
+@pytest.mark.parametrize("size", [1, 100_000])
 @pytest.mark.parametrize(
-    "trailers", [b"a: b\r\n" * 20_000, b"a: " + b"b" * 200_000 + b"\r\n"], ids=["many", "a large one"]
+    "end",
+    [
+        b"0\r\n" + b"a: b\r\n" * 20_000,
+        b"0\r\na: " + b"b" * 200_000 + b"\r\n\r\n",
+        b"0;a=" + b"b" * 200_000 + b"\r\n\r\n",
+        b"1;a=" + b"b" * 200_000 + b"\r\nb\r\n0\r\n\r\n",
+    ],
+    ids=["many trailers", "a large one", "an extension at the end", "an extension before it"],
 )
-def test_trailers_are_bounded_as_heads_are(connect: Connect, trailers: bytes) -> None:
+def test_what_is_around_the_chunks_of_a_body_is_bounded_as_heads_are(connect: Connect, end: bytes, size: int) -> None:
     peer = connect()
-    peer.sends(b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nb\r\n0\r\n")
     try:
-        peer.sends(trailers)
+        peer.sends(CHUNKED % b"/echo" + in_chunks(b"b" * size, 60_000) + end)
         assert b"200" not in peer.rest()
     except ConnectionError:
         pass
+
+
+def test_chunks_may_have_extensions_however_many_there_are(connect: Connect) -> None:
+    peer = connect()
+    chunk = b"64;name=value;other\r\n" + b"b" * 100 + b"\r\n"
+    peer.sends(CHUNKED % b"/echo" + chunk * 10_000 + b"0\r\n\r\n")
+    assert peer.response() == (200, b"b" * 1_000_000)
 
 
 def test_a_head_that_does_not_come_is_waited_for_no_longer_than_a_handshake(

@@ -72,7 +72,7 @@ class _Api:
             if not may_call(engine, request):
                 return Response(status_code=401)
             try:
-                body = await read_body(request, _MAX_BODY, _BODY_TIMEOUT)
+                body = await read_body(engine, request, _MAX_BODY, _BODY_TIMEOUT)
             except Rejected as rejected:
                 return Response(status_code=rejected.status)
             return await call(engine, request, body)

@@ -58,16 +58,28 @@ class Deadline:
 
 
 @contextlib.asynccontextmanager
-async def deadline(delay: float) -> AsyncIterator[None]:
+async def deadline(delay: float, ends: set[Callable[[], None]] | None = None) -> AsyncIterator[None]:
     """As ``asyncio.timeout``, but for the time in which the event loop was blocked.
+
+    Args:
+        delay: seconds.
+        ends: while it waits, this set has a function in it that ends the time early.
 
     Raises:
         TimeoutError: what is inside took too long.
     """
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as timeout:
-        end = Deadline(loop, delay, lambda: timeout.reschedule(loop.time()))
+
+        def expire() -> None:
+            if not timeout.expired():
+                timeout.reschedule(loop.time())
+
+        ends = set() if ends is None else ends
+        ends.add(expire)
+        end = Deadline(loop, delay, expire)
         try:
             yield
         finally:
             end.cancel()
+            ends.discard(expire)

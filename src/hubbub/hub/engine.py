@@ -123,10 +123,13 @@ class Engine:
         self.session_policy = self.policy._replace(heartbeat=None)  # sessions have pings of their own
         self.on_goodbye: list[OnGoodbye] = []
         self.stopping = False
+        self.waits: set[Callable[[], None]] = set()
+        """Functions that end waits for clients; a stop calls them after ``stop_timeout`` seconds."""
         self.fanout = Fanout(settings.fan_out_slice, self.sessions.lose)
         self.atlas = Atlas(self.registry, broker)
         self.mirrors = Mirrors(self.atlas, self.begin)
         self._stop_by = 0.0
+        self._last_wait: asyncio.TimerHandle | None = None
         self._broker = broker
         self._retention = Retention(settings.history_size, settings.history_ttl)
         self._subscribed: set[str] = set()
@@ -149,6 +152,9 @@ class Engine:
             await asyncio.wait(self._chores, timeout=self._stop_by - self.loop.time())
         for chore in self._chores:
             chore.cancel()
+        if self._last_wait is not None:
+            self._last_wait.cancel()
+        self._end_waits()
         self.alarms.stop()
         self.clocks.stop()
         self.mirrors.stop()
@@ -161,11 +167,16 @@ class Engine:
         if not self.stopping:
             self.stopping = True
             self._stop_by = self.loop.time() + self.settings.stop_timeout
+            self._last_wait = self.loop.call_at(self._stop_by, self._end_waits)
         self.fanout.flush()
         fault = Restarting("the server restarts: come back in a moment")
         for client in tuple(self.clients.values()):
             client.on_fault(fault)
         self.sessions.end_all(fault)
+
+    def _end_waits(self) -> None:
+        for end in tuple(self.waits):
+            end()
 
     def begin(self, chore: Awaitable[None]) -> asyncio.Future[None]:
         """Runs ``chore`` beside the rest; ``stop`` awaits it, and its failure is logged."""

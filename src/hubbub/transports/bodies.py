@@ -5,6 +5,7 @@ from contextlib import aclosing
 from starlette.requests import Request
 
 from hubbub.hub.deadlines import deadline
+from hubbub.hub.engine import Engine
 
 
 class Rejected(Exception):
@@ -14,8 +15,10 @@ class Rejected(Exception):
         self.status = status
 
 
-async def read_body(request: Request, limit: int, timeout: float) -> bytes:
+async def read_body(engine: Engine, request: Request, limit: int, timeout: float) -> bytes:
     """The whole body, of at most ``limit`` bytes, that must be there in ``timeout`` seconds.
+
+    A stop of the hub waits for it no longer than ``stop_timeout``.
 
     Raises:
         Rejected: the body is larger (413), or takes longer (408).
@@ -24,7 +27,7 @@ async def read_body(request: Request, limit: int, timeout: float) -> bytes:
     body = bytearray()
     try:
         # Closed here, not by the garbage collector: an early end leaves the generator in the middle.
-        async with deadline(timeout), aclosing(request.stream()) as pieces:
+        async with deadline(timeout, engine.waits), aclosing(request.stream()) as pieces:
             async for piece in pieces:
                 body += piece
                 if len(body) > limit:

@@ -2,7 +2,7 @@
 
 Theory of operation. uvicorn's own waits for ever for the end of a head, takes any number of header fields, and parses
 all that it reads at once, also the requests that wait behind a response. Here what was read is parsed in small pieces,
-and between two of them it is asked whether to go on; what must be body is one piece, however large:
+and between two of them it is asked whether to go on; what must be body is parsed in large ones:
 
     no answer is due             parse: this is the head of a request, or the line before it is idle
     its own body is coming       parse: the app waits for it
@@ -11,12 +11,20 @@ and between two of them it is asked whether to go on; what must be body is one p
 A head has ``handshake_timeout`` seconds, ``max_request_head_size`` bytes and ``max_request_headers`` fields. A fault
 in what follows a running response ends the connection behind that response, as nothing can be said in its middle.
 
+A head with a Content-Length says where the body ends. A chunked body ends with a chunk of size 0, so a large piece
+stops before any line that may be this size. The pieces after it are small until more of the body comes; so trailers and
+the next request are always parsed in small pieces. If content looks like such a line, parsing it only takes longer.
+
 A request that offers an upgrade to another protocol than WebSocket is served as if it did not (RFC 9110 §7.8). The
 parser leaves out its body then, so the head is parsed again without the offer.
+
+A stop of uvicorn waits until each connection has ended. But event loops wait 30 s for a peer to answer the close of
+TLS, and without limit for a peer to read what was written before. ``_end_soon`` bounds both.
 """
 
 import asyncio
 import functools
+import re
 from typing import Any
 
 import httptools
@@ -24,10 +32,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hubbub.hub.deadlines import Deadline
 from hubbub.settings import Settings
-from hubbub.transports.sockets import send_at_once
+from hubbub.transports.sockets import drop, send_at_once, unacknowledged
 
 _PIECE = 1024
 """Bytes that are parsed at once, unless they are body: at most so many can become requests behind a response."""
+_LARGE_PIECE = 64 * 1024
+"""Bytes of a chunked body that are parsed at once, if it cannot end within them."""
+_LAST_CHUNK = re.compile(rb"\n00*+(?=[\r\n; \t]|\Z)")
+"""What may be the size of the last chunk: zeros, and then the end of the line or an extension (RFC 9112 §7.1)."""
+_ZERO = ord("0")
 _KEPT = 16 * 1024
 """Bytes behind a running response with which reading stops. One read more may be there: 256 KiB at most."""
 
@@ -43,6 +56,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._body_due = False
         self._body_left = 0
         """Bytes of the body that are still to come, where the head says how many."""
+        self._chunked = False
+        """Whether a chunked body is coming."""
+        self._inside_body = False
+        """Whether the last piece held some of a chunked body, and nothing that may be its end."""
         self._head_size = 0
         """Bytes since the last that were body: of a head, of trailers, of what is around the chunks."""
         self._running: Any = None
@@ -51,6 +68,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._kept = b""
         self._held = False
         self._deaf = False
+        self._end_timer: Deadline | None = None
 
     # asyncio and uvicorn call these
 
@@ -61,6 +79,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_awaiting()
+        if self._end_timer is not None:
+            self._end_timer.cancel()
         self._kept = b""
         super().connection_lost(exc)
         running = self._running
@@ -89,6 +109,12 @@ class HttpProtocol(HttpToolsProtocol):
                 self.transport.resume_reading()
         if kept:
             self._parse(kept)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.transport.is_closing():
+            self._stop_awaiting()
+        self._end_soon(0.0)
 
     def handle_websocket_upgrade(self) -> None:
         if self._answering:
@@ -125,16 +151,19 @@ class HttpProtocol(HttpToolsProtocol):
         if not answering:
             self._running = self.cycle
         self._body_due = self.cycle is not before
-        self._body_left = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
+        length = next((int(value) for name, value in self.headers if name == b"content-length"), None)
+        self._body_left = length or 0
+        self._chunked = self._body_due and length is None
 
     def on_body(self, body: bytes) -> None:
         self._head_size = 0
+        self._inside_body = self._chunked
         self._body_left -= len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         if not self._declined:
-            self._body_due = False
+            self._body_due = self._chunked = False
             self._body_left = 0
             super().on_message_complete()
 
@@ -163,8 +192,10 @@ class HttpProtocol(HttpToolsProtocol):
             if self._must_wait:
                 self._keep(rest)
                 return
-            size = max(_PIECE, self._body_left)
+            clear = self._chunks_ahead(rest)
+            size = max(_PIECE, self._body_left, clear)
             piece, rest = rest[:size], rest[size:]
+            self._inside_body = False
             taken = self._parse_piece(piece)
             if taken is None:
                 return
@@ -174,11 +205,20 @@ class HttpProtocol(HttpToolsProtocol):
                 self.parser = _parser(self)
                 continue
             self._head_size += min(len(piece), _PIECE)
+            if self._inside_body:
+                self._inside_body = self._chunked and (len(piece) <= clear or not _LAST_CHUNK.search(piece))
             if self._head_size > self._settings.max_request_head_size or (
                 self.headers and len(self.headers) > self._settings.max_request_headers
             ):
                 self._give_up(b"431 Request Header Fields Too Large")
                 return
+
+    def _chunks_ahead(self, rest: memoryview) -> int:
+        """Bytes in which the chunked body that is coming cannot end; 0 if that is not known."""
+        if not self._inside_body or rest[0] == _ZERO:
+            return 0
+        last = _LAST_CHUNK.search(rest[:_LARGE_PIECE])
+        return _LARGE_PIECE if last is None else last.start() + 1
 
     def _parse_piece(self, piece: memoryview) -> int | None:
         """The bytes that were taken; None where nothing is to be parsed any more."""
@@ -227,6 +267,21 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _end_soon(self, closing: float) -> None:
+        """During a stop: ends the connection when it has been closing for long enough; so far for ``closing`` seconds.
+
+        That is ``close_timeout`` if the peer has read everything, and ``stop_timeout`` if it has not.
+        """
+        limit = self._settings.stop_timeout
+        if closing and not (self.transport.get_write_buffer_size() or unacknowledged(self.transport)):
+            limit = 0
+        if closing and closing >= limit:
+            drop(self.transport)
+            return
+        step = self._settings.close_timeout
+        so_far = closing + step if self.transport.is_closing() else 0.0
+        self._end_timer = Deadline(self.loop, step, self._end_soon, so_far)
 
     def _give_up(self, status: bytes) -> None:
         """Ends the connection: with ``status``, or behind the response that runs."""

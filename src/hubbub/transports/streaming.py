@@ -112,7 +112,9 @@ class StreamDoor:
             if not first:
                 raise Rejected(400)
         else:
-            first = await read_body(request, engine.settings.max_message_size, engine.settings.handshake_timeout)
+            first = await read_body(
+                engine, request, engine.settings.max_message_size, engine.settings.handshake_timeout
+            )
         if one_way and not _is_connect_request(first):
             raise Rejected(400)
         return first
@@ -152,7 +154,7 @@ class EmulationDoor:
         await Response(status_code=status, headers=cors(engine, scope))(scope, receive, send)
 
     async def _take(self, engine: Engine, request: Request) -> int:
-        body = await read_body(request, engine.settings.max_message_size, engine.settings.handshake_timeout)
+        body = await read_body(engine, request, engine.settings.max_message_size, engine.settings.handshake_timeout)
         codec: Codec = PROTOBUF if request.headers.get("content-type", "").startswith(_BINARY) else JSON
         try:
             emulated = codec.decode_emulation(body)
