@@ -310,3 +310,21 @@ def test_what_has_expired_is_freed_though_nobody_asks_for_it(clock: Clock) -> No
         assert gone() is None
 
     clock.run(scenario())
+
+
+def test_what_has_expired_is_forgotten_though_nobody_publishes_any_more(clock: Clock) -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        broker = await _started(MemoryBroker(clock=loop.time, max_idle_channels=100))
+        named = [await broker.publish(f"named:{n}", Publication("x"), Retention(10, 1.0, 1e4)) for n in range(1000)]
+        lasting = await broker.publish("lasting", Publication("x"), Retention(10, 1e3))
+        await asyncio.sleep(3)
+        known = [n for n, position in enumerate(named) if (await broker.history(f"named:{n}"))[1] == position]
+        assert known == list(range(900, 1000)), "those used last"
+        assert len((await broker.history("lasting"))[0]) == 1
+        await asyncio.sleep(2e4)
+        assert not any([(await broker.history(f"named:{n}"))[1] == position for n, position in enumerate(named)])
+        assert (await broker.history("lasting"))[1].epoch != lasting.epoch
+        await broker.stop()
+
+    clock.run(scenario())

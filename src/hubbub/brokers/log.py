@@ -67,6 +67,11 @@ class Log:
     def position(self) -> Position:
         return Position(self._top, self._epoch)
 
+    @property
+    def expires_at(self) -> float:
+        """When its oldest publication does; where it has none, when the position may be forgotten."""
+        return float(self._entries[self._start][0]) if len(self) else self.idle_until
+
     def append(self, publication: Publication, size: int, ttl: float, now: float) -> Publication:
         """Keeps a publication, and forgets what is more than ``size`` or older than ``ttl``; returns it with offset."""
         self._top += 1

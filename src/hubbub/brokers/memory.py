@@ -1,5 +1,6 @@
 """The embedded broker: one process, nothing to install, nothing survives a restart."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,6 +12,10 @@ from hubbub.protocol.publication import Member, Presence, Publication
 
 _SWEEP_EVERY = 256
 """Publications with history between two looks for channels that have expired: about 2 % of their cost."""
+_SWEEP_AFTER = 1.0
+"""Seconds after which it is looked for them at the earliest, where publications are too few or end."""
+_SWEEP_SHARE = 0.1
+"""What such looks take of the CPU time, at most."""
 
 
 class MemoryBroker(MemoryMaps, Broker, History, Roster):
@@ -29,6 +34,7 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
         self._once = Once()
         self._members: dict[str, dict[str, Member]] = {}
         self._until_sweep = _SWEEP_EVERY
+        self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self, deliver: Deliver) -> None:
         self._deliver = deliver
@@ -40,6 +46,9 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
         self._epochs = Epochs()
         self._members.clear()
         self._subscribed.clear()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
         self._once = Once()
 
     async def subscribe(self, channel: str) -> None:
@@ -78,6 +87,8 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
         self._until_sweep -= 1
         if self._until_sweep <= 0:
             self._sweep(now)
+        if self._sweeper is None and retention.size:
+            self._sweep_in(retention.ttl)
         return position
 
     async def announce(self, channel: str, presence: Presence) -> None:
@@ -115,6 +126,19 @@ class MemoryBroker(MemoryMaps, Broker, History, Roster):
             # That of a position in a channel not used before, so that who stood there has missed nothing else.
             log = self._logs[channel] = Log(self._first_epoch(channel))
         return log
+
+    def _sweep_in(self, delay: float) -> None:
+        self._sweeper = asyncio.get_running_loop().call_later(max(delay, _SWEEP_AFTER), self._sweep_up)
+
+    def _sweep_up(self) -> None:
+        """Forgets what has expired, though nobody publishes."""
+        self._sweeper = None
+        began = time.thread_time()
+        now = self._clock()
+        self._sweep(now)
+        ends = [log.expires_at for log in self._logs.values()]
+        if ends:
+            self._sweep_in(max(min(ends) - now, (time.thread_time() - began) / _SWEEP_SHARE))
 
     def _sweep(self, now: float) -> None:
         self._until_sweep = max(_SWEEP_EVERY, len(self._logs) // 2)
