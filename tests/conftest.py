@@ -3,8 +3,13 @@
 import os
 from collections.abc import Generator, Iterator
 
+import hypothesis
 import pytest
 from tests.clock import Clock
+
+# How long an example takes says something of the machine. Slow code shows in the benchmarks.
+hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture
