@@ -8,7 +8,8 @@ import pytest
 from tests.clock import Clock
 
 # How long an example takes says something of the machine. Slow code shows in the benchmarks.
-hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+SLOW = hypothesis.HealthCheck.too_slow
+hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[SLOW])
 hypothesis.settings.load_profile("unhurried")
 
 
