@@ -2,15 +2,19 @@
 
 import ast
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from tests.cli.processes import run
 
 import hubbub
+from hubbub.channels import Who
 from hubbub.cli.commands import app as command_line
 from hubbub.errors import Disconnect
 from hubbub.settings import Settings
@@ -133,6 +137,23 @@ def test_figures_of_the_readme_are_those_of_the_results(results: str) -> None:
     assert len(shown) >= 2
     for name, cells in shown.items():
         assert cells == {column: measured[name][RESULTS[column]] for column in cells}, name
+
+
+def test_the_readme_begins_with_the_commands_for_a_wheel_and_for_a_checkout() -> None:
+    block = FENCE.search((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert block is not None
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    commands = [shlex.split(line.removeprefix("$ "), comments=True) for line in block["code"].splitlines()]
+    wheel = f"hubbub-{version}-py3-none-any.whl[standard]"
+    assert commands == [["pip", "install", wheel], ["make", "serve"], ["make", "test"]]
+    assert f"'{wheel}'" in block["code"], "without quotes, zsh takes the brackets for a pattern"
+
+
+def test_the_readme_names_everyone_that_a_rule_may_allow() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    said = readme.partition("Everything you don't allow is denied.")[2].partition("\n\n")[0]
+    for value in get_args(Who):
+        assert f'`"{value}"`' in said
 
 
 # Connected.

@@ -3,20 +3,21 @@
 import os
 import queue
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from tests.cli.processes import COMMAND, Process, environment
+from tests.cli.processes import COMMAND, Process, environment, run
 from tests.console.conftest import CHROMIUM_ARGUMENTS
 
 ROOT = Path(__file__).parents[2]
@@ -46,9 +47,9 @@ class Guide:
 class Terminal:
     """`hubbub connect`, with somebody who types."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, arguments: Sequence[str], folder: Path) -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, "connect", url],
+            [*COMMAND, "connect", *arguments],
             cwd=folder,
             env=environment({"PYTHONUNBUFFERED": "1"}),
             stdin=subprocess.PIPE,
@@ -98,11 +99,11 @@ class Terminal:
 
 
 @pytest.fixture
-def opens(tmp_path: Path) -> Iterator[Callable[[str], Terminal]]:
+def opens(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     with ExitStack() as stack:
 
-        def opens(url: str) -> Terminal:
-            terminal = Terminal(url, tmp_path)
+        def opens(*arguments: str) -> Terminal:
+            terminal = Terminal(arguments, tmp_path)
             stack.callback(terminal.close)
             return terminal
 
@@ -131,7 +132,8 @@ def received(transcript: str) -> list[str]:
 def test_the_chat_of_the_readme_works_as_written(tmp_path: Path, opens: Callable[[str], Terminal]) -> None:
     readme = Guide("README.md")
     (tmp_path / "chat_server.py").write_text(readme.file("chat_server.py"))
-    started, connected = re.findall(r"^\$ hubbub (\S+ \S+)", readme.block("console", "hubbub connect"), re.M)
+    commands = readme.block("console", "hubbub run chat_server:app")
+    started, connected = re.findall(r"^\$ hubbub (\S+ \S+)", commands, re.M)
     with Process(*started.split(), "--port", "0", cwd=tmp_path) as server:
         address = connected.removeprefix("connect ").replace("8000", str(server.port()))
         anna, ben = opens(address), opens(address)
@@ -188,6 +190,77 @@ def test_the_page_of_the_readme_misses_nothing(tmp_path: Path, browser: Browser)
         expect(here.locator("li")).to_have_text(said)
         windows[1].set_offline(False)
         expect(away.locator("li")).to_have_text(said)
+        assert server.faults() == []
+
+
+SECRETS = {"JWT_SECRET": "change-me-to-32-or-more-random-bytes", "HUBBUB_API_KEY": "change-me-too"}
+
+
+def test_the_users_and_commands_of_the_readme_work_as_written(tmp_path: Path, opens: Callable[..., Terminal]) -> None:
+    readme = Guide("README.md")
+    (tmp_path / "users_chat.py").write_text(readme.file("users_chat.py"))
+    started = readme.block("console", "hubbub token create")
+    assert dict(re.findall(r"(\w+)=(\S+)", started.splitlines()[0])) == SECRETS
+    create, check, connected = re.findall(r"hubbub (token create [^)]+|token check|connect \S+)", started)
+    commands = re.findall(r"^\$ hubbub (.+)$", readme.block("console", "hubbub subscribe"), re.M)
+    with Process("run", "users_chat:app", "--port", "0", cwd=tmp_path, env=SECRETS) as server:
+        assert "$ hubbub run users_chat:app\n" in started
+        port = server.port()
+
+        def hubbub(command: str) -> list[str]:
+            typed = command.replace("8000", str(port)).replace("$TOKEN", token)
+            return shlex.split(typed)
+
+        def says(command: str) -> str:
+            finished = run(*hubbub(command), cwd=tmp_path, env=SECRETS)
+            assert finished.returncode == 0, finished.stderr
+            return finished.stdout.strip()
+
+        token = ""
+        token = says(create)
+        assert says(f"{check} {token}").startswith("good for user anna, until ")
+        me = httpx.get(f"http://127.0.0.1:{port}/me", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+        assert me.json() == "anna"
+        plain = opens(*hubbub(f"{connected} --token $TOKEN")[1:])
+        plain.types("hello\n")
+        plain.sees('< {"text":"anna: hello"}')
+        subscribe, publish, history, presence = commands
+        with Process(*hubbub(subscribe), cwd=tmp_path) as subscriber:
+            subscriber.wait_for("subscribed to chat:lobby")
+            assert says(publish) == "published at offset 2"
+            plain.sees('< {"text": "hi"}')
+            subscriber.wait_for('^{"text": "hi"}$')
+            assert says(history) == '1 {"text": "anna: hello"}\n2 {"text": "hi"}'
+            assert says(presence).startswith("anna ")
+        assert server.faults() == []
+
+
+def test_the_page_of_the_readme_asks_for_a_token_and_shows_why_it_is_refused(tmp_path: Path, browser: Browser) -> None:
+    readme = Guide("README.md")
+    (tmp_path / "users_chat.py").write_text(readme.file("users_chat.py"))
+    new = readme.block("js", "getToken")
+    page_text, replaced = re.subn(r"^  const centrifuge = .*\n", new, readme.file("page_chat.html"), flags=re.M)
+    assert replaced == 1
+    (tmp_path / "page_chat.html").write_text(page_text)
+    token = run("token", "create", "--user", "anna", cwd=tmp_path, env=SECRETS).stdout.strip()
+    with Process("run", "users_chat:app", "--port", "0", cwd=tmp_path, env=SECRETS) as server, ExitStack() as stack:
+        window = browser.new_context()
+        stack.callback(window.close)
+        page = window.new_page()
+        shown = ["not.a.token", token]
+        page.on("dialog", lambda dialog: dialog.accept(shown.pop(0)))
+        page.goto(f"http://127.0.0.1:{server.port()}")
+        expect(page.get_by_role("status")).to_have_text("3500 invalid token")
+        page.reload()
+        page.wait_for_function("chat.state === 'subscribed'")
+        expect(page.get_by_role("status")).to_have_text("")
+        page.get_by_label("Message").fill("hello")
+        page.get_by_label("Message").press("Enter")
+        expect(page.locator("li")).to_have_text(["hello"])
+        window.set_offline(True)
+        expect(page.get_by_role("status")).not_to_have_text("")
+        window.set_offline(False)
+        expect(page.get_by_role("status")).to_have_text("")
         assert server.faults() == []
 
 
