@@ -151,14 +151,13 @@ def test_all_wrong_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> 
         Settings.load(ping_interval=-1)
 
 
-def test_an_unknown_argument_is_answered_with_those_there_are() -> None:
-    with pytest.raises(
-        UsageError,
-        match=r"wrong settings: max_conections: there is no such setting; did you mean max_connections\? there are .*",
-    ) as e:
+def test_an_unknown_argument_is_answered_with_what_was_meant_or_else_with_all_there_are() -> None:
+    meant = r"^wrong settings: max_conections: there is no such setting; did you mean max_connections\?$"
+    with pytest.raises(UsageError, match=meant):
         Hub(max_conections=3)
-    for name in Settings.model_fields:
-        assert name in str(e.value)
+    names = ", ".join(Settings.model_fields)
+    with pytest.raises(UsageError, match=f"^wrong settings: colour: there is no such setting; there are {names}$"):
+        Hub(colour="red")
 
 
 @pytest.mark.parametrize(

@@ -229,5 +229,5 @@ def _name(name: str, given: dict[str, Any]) -> str:
 
 def _say_unknown(name: str) -> str:
     meant = meant_by(name, Settings.model_fields)
-    question = f" did you mean {meant}?" if meant else ""
-    return f"there is no such setting;{question} there are {', '.join(Settings.model_fields)}"
+    answer = f"did you mean {meant}?" if meant else f"there are {', '.join(Settings.model_fields)}"
+    return f"there is no such setting; {answer}"

@@ -12,6 +12,7 @@ from tests.clock import Clock
 from tests.hub.connections import ANNA, connected
 
 from hubbub.auth import JWT, TokenUser
+from hubbub.auth.refusals import ONCE
 from hubbub.errors import Forbidden, Unauthorized
 from hubbub.hub.handlers import Handler
 
@@ -171,3 +172,26 @@ def test_a_handler_may_ask_for_the_token_of_the_handshake(clock: Clock, kind: st
         call(rooms, {})
     with pytest.raises(Forbidden, match="not enough permissions"):
         call(admin, {"authorization": token["Authorization"]})
+
+
+def test_the_log_says_once_for_each_reason_why_a_websocket_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "hubbub")
+    client = app_of(jwt())
+    wrong = f"{jwt().token('anna').rpartition('.')[0]}.{'A' * 43}"
+    shown = [{}, bearer(wrong), bearer(signed({"sub": "anna", "exp": NOW - 1})), bearer(signed({}))]
+    for headers in shown * 2:
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/ws", headers=headers):
+            pass
+    said = [(record.levelname, record.getMessage().removesuffix(ONCE)) for record in caplog.records]
+    websocket = "a WebSocket with Depends(jwt.user) is refused: "
+    assert [text for _, text in said] == [
+        f"{websocket}there is no token in the header 'Authorization: Bearer …', which web pages cannot set on a "
+        "WebSocket",
+        "a connection token is refused: Signature verification failed",
+        f"{websocket}the token is not valid",
+        "a connection token is refused: it has expired or is not valid yet",
+        f"{websocket}the token has expired or is not valid yet",
+        f"{websocket}the token is for no user",
+    ]
+    assert [level for level, text in said if "token is refused: it has expired" in text] == ["INFO"]
+    assert {level for level, text in said if "token is refused: it has expired" not in text} == {"WARNING"}

@@ -27,6 +27,17 @@ app.include_router(hub.api)
 """
 
 
+ANYBODY = """
+from fastapi import FastAPI
+from hubbub import Hub
+
+hub = Hub(allow_anonymous=True)
+hub.channel("chat:{room}", history=10, may_publish="everyone", may_read_history="everyone")
+app = FastAPI(lifespan=hub.lifespan)
+app.include_router(hub.router)
+"""
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("channels")
@@ -95,10 +106,13 @@ def test_a_subscription_token_opens_its_channel(server: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (
-            ["publish", "{server}", "chat:a", "1"],
-            2,
-            "hubbub: ask as the server with --api-key (or HUBBUB_API_KEY), or as",
+        *(
+            (
+                [command, "{server}", "chat:a", *more],
+                1,
+                "the server closed the connection: 3501 bad request; show a token with --token, or let anybody connect",
+            )
+            for command, *more in (["subscribe"], ["publish", "1"], ["history"], ["presence"])
         ),
         (
             ["publish", "{server}", "chat:a", "1", "--api-key", "x"],
@@ -114,7 +128,7 @@ def test_a_subscription_token_opens_its_channel(server: str, tmp_path: Path) -> 
         (
             ["subscribe", "{server}", "chat:a", "--token", "x"],
             1,
-            "the server closed the connection: 3500 invalid token",
+            "the server closed the connection: 3500 invalid token; look at the token with: hubbub token check\n",
         ),
         (["subscribe", "{server}/other", "chat:a"], 1, "refused with HTTP 403: is app.include_router(hub.router) in"),
         (["subscribe", "ftp://h", "chat:a"], 2, "hubbub: 'ftp://h' is no WebSocket address"),
@@ -147,6 +161,27 @@ def test_what_fails_is_one_sentence_on_standard_error_and_an_exit_code(
     assert finished.stdout == ""
     assert finished.stderr.startswith(sentence)
     assert finished.stderr.count("\n") == 1
+
+
+def test_without_a_token_and_a_key_a_server_that_lets_anybody_connect_answers(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(ANYBODY)
+    with Process("run", "main:app", "--port", "0", cwd=tmp_path) as process:
+        server = f"http://127.0.0.1:{process.port()}"
+        assert hubbub(tmp_path, "publish", server, "chat:a", "hi").stdout == "published\n"
+        assert hubbub(tmp_path, "history", server, "chat:a").stdout == "1 hi\n"
+        refused = hubbub(tmp_path, "presence", server, "chat:a", code=1)
+        assert refused.stderr == "error 108: not available\n"
+
+
+def test_a_limit_below_all_is_refused(tmp_path: Path) -> None:
+    finished = hubbub(tmp_path, "history", "127.0.0.1:1", "chat:a", "--limit", "-5", code=2)
+    assert "'--limit': Input should be greater than or equal to -1" in finished.stderr
+
+
+def test_what_is_no_token_at_all_is_said_so(tmp_path: Path) -> None:
+    checked = hubbub(tmp_path, "token", "check", "abc", "--secret", SECRET, code=1)
+    reason = "this is no JWT, which has three parts with dots between them"
+    assert checked.stderr == f"a connection token is refused: {reason}\n"
 
 
 def test_a_token_is_checked_as_the_app_would(tmp_path: Path) -> None:

@@ -120,6 +120,22 @@ def test_a_token_is_sent(echo: int, tmp_path: Path) -> None:
     assert conversation(echo, tmp_path, "hi", "--token", "s&cret") == ["< token: s&cret", "< heard hi"]
 
 
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        (["--token", "a.b-c_d.e="], "Bearer a.b-c_d.e="),
+        (["--token", "mine", "--header", "authorization: Basic x"], "Basic x"),
+        (["--token", "s&cret"], None),
+        ([], None),
+    ],
+)
+def test_a_token_is_sent_as_a_bearer_too_unless_that_header_is_given_or_cannot_hold_it(
+    echo: int, tmp_path: Path, options: list[str], sent: str | None
+) -> None:
+    _, shown = conversation(echo, tmp_path, "who", *options)
+    assert json.loads(shown.removeprefix("< ")).get("authorization") == sent
+
+
 def test_headers_and_subprotocols_are_sent(echo: int, tmp_path: Path) -> None:
     options = ["--header", "X-One: 1", "--header", "X-Two:2", "--subprotocol", "chat.v2", "--subprotocol", "chat.v1"]
     _, lines = connect(echo, tmp_path, "who\nleave\n", *options)

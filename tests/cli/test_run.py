@@ -87,6 +87,11 @@ def test_a_port_that_is_taken_is_named(folder: Path) -> None:
         ),
         (["main:app", "--log-level", "loud"], {}, "there is no log level 'loud'; there are critical, error, warning"),
         (["main:app", "--log-level", "inf"], {}, "there is no log level 'inf'; did you mean 'info'? there are "),
+        (
+            ["main:app", "--reload", "--workers", "2"],
+            {},
+            "--reload runs the app in one process: leave out --workers, or --reload",
+        ),
         (["main:app", "--host", "203.0.113.1"], {}, "cannot listen on 203.0.113.1:8000: "),
         (["main:app"], {"HUBBUB_MESSAGE_RATE": "fast"}, "wrong settings: HUBBUB_MESSAGE_RATE: "),
         (["main:app"], {"HUBBUB_ALLOWED_ORIGINS": "[red]"}, "'[red]' is not an origin such as 'https://app.example'"),
@@ -117,6 +122,29 @@ def test_what_cannot_work_is_one_sentence_that_says_why(
     assert sentence.format(folder=folder) in finished.stderr
     assert finished.stderr.count("\n") == 1, finished.stderr
     assert finished.stdout == ""
+
+
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_an_app_that_fails_shows_its_own_frames_and_all_at_the_debug_level(folder: Path, level: str) -> None:
+    (folder / "failing.py").write_text("import inner\n")
+    (folder / "inner.py").write_text("app = {}['nothing']\n")
+    finished = run("run", "failing:app", "--log-level", level, cwd=folder)
+    assert finished.returncode == 1
+    frames = re.findall(r'^  File "(.+)", line', finished.stderr, re.M)
+    if level == "info":
+        assert frames == [str(folder / "failing.py"), str(folder / "inner.py")]
+    else:
+        assert frames[-1] == str(folder / "inner.py")
+        assert any(frame.endswith("preflight.py") for frame in frames)
+    assert finished.stderr.endswith("KeyError: 'nothing'\n")
+
+
+def test_an_app_with_a_syntax_error_shows_the_line_and_no_frame(folder: Path) -> None:
+    (folder / "failing.py").write_text("app = (\n")
+    finished = run("run", "failing:app", cwd=folder)
+    assert finished.returncode == 1
+    assert "Traceback" not in finished.stderr
+    assert re.fullmatch(r'  File ".*failing\.py", line 1\n.*SyntaxError: .*\n', finished.stderr, re.DOTALL)
 
 
 def test_several_workers_may_share_a_broker_that_connects_them(folder: Path) -> None:

@@ -9,12 +9,14 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
+from hubbub.auth.refusals import Refusals
 from hubbub.errors import Expired, InternalError, InvalidToken, SessionForbidden, TokenExpired
 
 _RETRY_AFTER = "10"
 """Seconds: as often as an issuer is asked for its keys."""
 _CLOSE_CODES = {401: 3000, 403: 3003, 503: 1013}
 """IANA's close codes for the statuses: unauthorized, forbidden, try again later."""
+_NO_HEADER = "there is no token in the header 'Authorization: Bearer …', which web pages cannot set on a WebSocket"
 
 
 class TokenUser(NamedTuple):
@@ -44,26 +46,29 @@ class BearerUser(SecurityBase):
     not known. A WebSocket is refused before it is accepted.
     """
 
-    def __init__(self, read: Callable[[str], Awaitable[TokenUser]]) -> None:
+    def __init__(self, read: Callable[[str], Awaitable[TokenUser]], refusals: Refusals) -> None:
         self.model = HTTPBearer(bearerFormat="JWT")
         self.scheme_name = "JWT"
         self._read = read
+        self._refusals = refusals
 
     async def __call__(self, connection: HTTPConnection, security: SecurityScopes) -> TokenUser:
+        scheme, _, rest = connection.headers.get("authorization", "").partition(" ")
+        token = rest.strip() if scheme.lower() == "bearer" else ""
         try:
-            user = await self._user(connection.headers.get("authorization", ""), security)
+            return await self._user(token, security)
         except HTTPException as error:
-            if connection.scope["type"] == "websocket":
-                raise WebSocketException(_CLOSE_CODES[error.status_code], error.detail) from None
-            raise
-        return user
+            if connection.scope["type"] != "websocket":
+                raise
+            # The client sees a 403 without a reason.
+            self._refusals.say("a WebSocket with Depends(jwt.user)", error.detail if token else _NO_HEADER)
+            raise WebSocketException(_CLOSE_CODES[error.status_code], error.detail) from None
 
-    async def _user(self, header: str, security: SecurityScopes) -> TokenUser:
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+    async def _user(self, token: str, security: SecurityScopes) -> TokenUser:
+        if not token:
             raise HTTPException(401, "not authenticated", {"WWW-Authenticate": "Bearer"})
         try:
-            user = await self._read(token.strip())
+            user = await self._read(token)
         except (TokenExpired, Expired):
             raise _invalid("the token has expired or is not valid yet") from None
         except (InvalidToken, SessionForbidden):

@@ -13,23 +13,26 @@ from hubbub.auth.base import Auth, Grant, Identity
 from hubbub.auth.bearer import BearerUser, TokenUser
 from hubbub.auth.claims import Claims, ConnectionClaims, SubscriptionClaims, user_of
 from hubbub.auth.keyring import Keyring
-from hubbub.errors import Forbidden, InvalidToken, SessionForbidden, UsageError
+from hubbub.auth.refusals import Refusals
+from hubbub.errors import Expired, Forbidden, InvalidToken, SessionForbidden, TokenExpired, UsageError
 from hubbub.identifiers import ensure_text
 from hubbub.protocol import halves
 from hubbub.protocol.publication import encode
 
 _Kind = TypeVar("_Kind", bound=Claims)
 _claims = msgspec.json.Decoder(dict[str, Any])
-_log = logging.getLogger("hubbub")
+_CONNECTION = "a connection token"
+_SUBSCRIPTION = "a subscription token"
+_EXPIRED = "it has expired or is not valid yet"
 
 
 class JWT(Auth):
     """Tokens of RFC 7519, with the claims of the Centrifuge protocol.
 
     At least one key is needed: ``secret`` (HS256, HS384, HS512), ``public_key`` (PEM, one or several: RS256,
-    RS384, RS512, ES256, ES384, ES512, EdDSA) or ``jwks_url`` (where the issuer publishes such keys). Why a token
-    is refused is in the log at the debug level; the client is not told. In routes, ``Depends(jwt.user)`` is the user of
-    the token in the ``Authorization`` header.
+    RS384, RS512, ES256, ES384, ES512, EdDSA) or ``jwks_url`` (where the issuer publishes such keys). The log says why
+    tokens are refused, once for each reason, and each time at the debug level; the client is not told. In routes,
+    ``Depends(jwt.user)`` is the user of the token in the ``Authorization`` header.
 
     Args:
         secret: at least 32 random bytes, known to all who sign.
@@ -85,7 +88,8 @@ class JWT(Auth):
         self._allow_anonymous = allow_anonymous
         self._subscription = subscription
         self._clock = clock
-        self.user = BearerUser(self._token_user)
+        self._refusals = Refusals()
+        self.user = BearerUser(self._token_user, self._refusals)
 
     async def authenticate(self, token: str) -> Identity:
         return (await self._connection(token))[0]
@@ -97,7 +101,7 @@ class JWT(Auth):
             claims = halves.read(_claims.decode, payload)
             shown = halves.read(msgspec.json.decode, str(info)) if isinstance(info, str) else info
         except (ValueError, RecursionError) as error:  # a number that is no float, say: JSON, but no value of Python's
-            _log.debug("a connection token is refused: %s", error)
+            self._refusals.say(_CONNECTION, str(error))
             raise InvalidToken from None
         return TokenUser(identity.user, shown, claims, identity.expire_at)
 
@@ -111,9 +115,13 @@ class JWT(Auth):
             claims.ensure_current(now, self._leeway)
             identity = claims.identity(user, claims.expiry(now, self._leeway))
         except (ValueError, RecursionError) as error:
-            _log.debug("a connection token is refused: %s", error)
+            self._refusals.say(_CONNECTION, str(error))
             raise InvalidToken from None
+        except (TokenExpired, Expired):
+            self._refusals.say(_CONNECTION, _EXPIRED, logging.INFO)
+            raise
         if not user and not self._allow_anonymous:
+            self._refusals.say(_CONNECTION, "it is for no user, and allow_anonymous is False")
             raise SessionForbidden
         return identity, payload
 
@@ -128,10 +136,13 @@ class JWT(Auth):
                 raise ValueError("it is for no channel")
             grant = claims.grant(claims.expiry(now, self._leeway))
         except (ValueError, RecursionError) as error:
-            _log.debug("a subscription token is refused: %s", error)
+            self._refusals.say(_SUBSCRIPTION, str(error))
             raise Forbidden from None
+        except (TokenExpired, Expired):
+            self._refusals.say(_SUBSCRIPTION, _EXPIRED, logging.INFO)
+            raise
         if (claims.channel, owner, claims.client or client) != (channel, user, client):
-            _log.debug("a subscription token is refused: it is for another channel, user or client")
+            self._refusals.say(_SUBSCRIPTION, "it is for another channel, user or client")
             raise InvalidToken
         return grant
 

@@ -103,5 +103,7 @@ class Keyring:
 
 def _header_of(token: str) -> Header:
     """What the token says itself, which is no proof of anything: PyJWT reads it again, and more strictly."""
+    if token.count(".") != 2:
+        raise ValueError("this is no JWT, which has three parts with dots between them")
     encoded = token.partition(".")[0]
     return msgspec.json.decode(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)), type=Header)

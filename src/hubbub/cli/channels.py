@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hubbub.cli.output import printable, say, say_error
-from hubbub.cli.peer import ApiCaller, Caller, Refused, SessionCaller
-from hubbub.errors import UsageError
+from hubbub.cli.peer import ApiCaller, Refused, SessionCaller
 
 Url = Annotated[str, typer.Argument(help="The server, such as http://127.0.0.1:8000; with a path where it has one.")]
 ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel's name, such as chat:lobby.")]
@@ -41,7 +40,7 @@ def publish(
     api_key: ApiKey = "",
     as_json: Json = False,
 ) -> None:
-    """Publish to a channel. With --api-key this uses the HTTP API, with --token it is done as a user."""
+    """Publish to a channel. This is done as the server with --api-key, as a user with --token, else anonymously."""
     try:
         value = json.loads(data)
     except ValueError:
@@ -71,7 +70,9 @@ def presence(url: Url, channel: ChannelName, token: Token = "", api_key: ApiKey 
 def history(
     url: Url,
     channel: ChannelName,
-    limit: Annotated[int, typer.Option(help="At most so many publications; -1 is as many as the server gives.")] = -1,
+    limit: Annotated[
+        int, typer.Option(help="At most so many publications; -1 is as many as the server gives.", min=-1)
+    ] = -1,
     reverse: Annotated[bool, typer.Option("--reverse", help="The newest first.")] = False,
     token: Token = "",
     api_key: ApiKey = "",
@@ -104,13 +105,10 @@ def _ask(
 
 
 async def _call(url: str, token: str, api_key: str, method: str, request: dict[str, Any]) -> dict[str, Any]:
-    if token:  # a key may be in the environment
-        async with SessionCaller(url, token) as session:
-            return await session.call(method, request)
-    if not api_key:
-        raise UsageError("ask as the server with --api-key (or HUBBUB_API_KEY), or as a user with --token")
-    caller: Caller = ApiCaller(url, api_key)
-    return await caller.call(method, request)
+    if api_key and not token:  # the key may be in the environment, so a token counts first
+        return await ApiCaller(url, api_key).call(method, request)
+    async with SessionCaller(url, token) as session:
+        return await session.call(method, request)
 
 
 async def _subscribe(session: SessionCaller, channel: str, token: str, count: int, *, as_json: bool) -> int:

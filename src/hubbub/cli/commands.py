@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from hubbub.cli.channels import history, presence, publish, subscribe
-from hubbub.cli.connect import Session, open_url
+from hubbub.cli.connect import Session, open_url, with_bearer
 from hubbub.cli.preflight import ensure_importable, ensure_one_hub_process
 from hubbub.cli.server import Listening, ServerOptions, Tls, run_server, start_logging
 from hubbub.cli.tokens import tokens
@@ -98,6 +98,8 @@ def run(
 
     Limits come from the environment: HUBBUB_MESSAGE_RATE, HUBBUB_MAX_CONNECTIONS, HUBBUB_ALLOWED_ORIGINS, …
     """
+    if reload and workers > 1:
+        raise UsageError("--reload runs the app in one process: leave out --workers, or --reload")
     if env_file is not None:
         load_dotenv(env_file)
     options = ServerOptions(
@@ -109,7 +111,7 @@ def run(
         tls=Tls(ssl_certfile, ssl_keyfile, ssl_keyfile_password, ssl_ca_certs),
         more={
             "reload": reload,
-            "workers": 1 if reload else workers,
+            "workers": workers,
             "factory": factory,
             "root_path": root_path,
             "proxy_headers": proxy_headers,
@@ -120,7 +122,7 @@ def run(
     start_logging(options)
     sys.path.insert(0, str((app_dir or Path.cwd()).resolve()))
     target = ensure_importable(target, load=not reload, folder=app_dir)
-    if workers > 1 and not reload:
+    if workers > 1:
         ensure_one_hub_process(workers)
     run_server(target, options)
 
@@ -154,15 +156,18 @@ def serve(
 @app.command()
 def connect(
     url: Annotated[str, typer.Argument(help="Such as ws://127.0.0.1:8000/ws/echo; ws:// may be left out.")],
-    token: Annotated[str | None, typer.Option(help="Sent as the query parameter 'token'; shown nowhere.")] = None,
+    token: Annotated[
+        str | None, typer.Option(help="Sent as the query parameter 'token' and as a Bearer token; shown nowhere.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Check lines as JSON, and print JSON readably.")] = False,
     header: Annotated[list[str] | None, typer.Option(help="A header more, as 'Name: value'. Repeatable.")] = None,
     subprotocol: Annotated[list[str] | None, typer.Option(help="A subprotocol to offer. Repeatable.")] = None,
     wait: Annotated[float, typer.Option(help="Seconds of silence to wait for after piped input has ended.")] = 2.0,
 ) -> None:
     """Talk to a WebSocket from the terminal. Lines go out, messages come in, and Ctrl-D closes."""
+    headers = with_bearer(header or [], token)
     session = Session(
-        open_url(url, token), json, header or [], subprotocol or [], wait, Console(highlight=False, emoji=False)
+        open_url(url, token), json, headers, subprotocol or [], wait, Console(highlight=False, emoji=False)
     )
     raise typer.Exit(asyncio.run(session.run()))
 

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import re
 import sys
 import threading
 from contextlib import suppress
@@ -17,11 +18,21 @@ from hubbub.cli.output import printable, say_error
 from hubbub.cli.peer import open_url, refused, unreachable
 from hubbub.errors import UsageError
 
-__all__ = ["Session", "open_url"]
+__all__ = ["Session", "open_url", "with_bearer"]
 
 _QUIET_CODES = (1000, 1001, 1005)
 _LINES_AHEAD = 1000
 """How many lines are read before they are sent: a file or a pipe waits for a server that is slow."""
+_BEARER_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+"""What can be in the header (RFC 6750 §2.1). Any JWT can."""
+
+
+def with_bearer(headers: list[str], token: str | None) -> list[str]:
+    """The headers, with the token in one more; unless ``Authorization`` is given, or no header can hold the token."""
+    given = any(line.partition(":")[0].strip().lower() == "authorization" for line in headers)
+    if given or token is None or not _BEARER_TOKEN.fullmatch(token):
+        return headers
+    return [*headers, f"Authorization: Bearer {token}"]
 
 
 @dataclass

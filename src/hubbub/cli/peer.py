@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from hubbub.errors import HubbubError, UsageError
+from hubbub.errors import BadRequest, HubbubError, InvalidToken, UsageError
 
 _TIMEOUT = 10.0
 """Seconds for one answer of the server."""
@@ -224,7 +224,11 @@ class SessionCaller(Caller):
 
     def _end(self) -> str:
         code, reason = self._socket.close_code, self._socket.close_reason
-        hint = "; show a token with --token, or set allow_anonymous" if code in (3500, 3504) else ""
+        hint = ""
+        if self._token and code == InvalidToken.code:
+            hint = "; look at the token with: hubbub token check"
+        elif not self._token and code == BadRequest.code:
+            hint = "; show a token with --token, or let anybody connect: Hub(allow_anonymous=True)"
         return f"the server closed the connection: {code}{f' {reason}' if reason else ''}{hint}"
 
 

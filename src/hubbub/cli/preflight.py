@@ -9,8 +9,9 @@ import os
 import socket
 import ssl
 import stat
+import traceback
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from hubbub.app import Hub
@@ -22,6 +23,8 @@ _log = logging.getLogger("hubbub")
 
 SPARE_DESCRIPTORS = 64
 """For what is not a connection: the event loop, log files, listening sockets, the app's own."""
+_OUR_FRAMES = ("hubbub", "importlib")
+"""The packages of the frames between the command and the app."""
 
 
 def ensure_importable(target: str, *, load: bool, folder: Path | None = None) -> str:
@@ -33,6 +36,8 @@ def ensure_importable(target: str, *, load: bool, folder: Path | None = None) ->
 
     Raises:
         UsageError: there is no such module or attribute, or the module does not import.
+        SystemExit: the module itself fails. Its traceback is on standard error, with the frames above it only at the
+            debug level, where the error is raised as it is.
     """
     module_name, _, attribute = target.partition(":")
     if module_name.endswith(".py"):
@@ -54,8 +59,20 @@ def ensure_importable(target: str, *, load: bool, folder: Path | None = None) ->
             raise
         except ImportError as error:
             raise UsageError(f"{module_name!r} cannot be imported: {error}") from error
+        except Exception as error:
+            if _log.isEnabledFor(logging.DEBUG):
+                raise
+            traceback.print_exception(error.with_traceback(_frames_of_the_app(error.__traceback__)))
+            raise SystemExit(1) from None
         ensure_app(module, attribute)
     return f"{module_name}:{attribute}"
+
+
+def _frames_of_the_app(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback from the first frame on that is neither of the command line nor of Python's import."""
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _OUR_FRAMES:
+        trace = trace.tb_next
+    return trace
 
 
 def ensure_app(module: ModuleType, attribute: str) -> None:

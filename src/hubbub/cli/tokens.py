@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hubbub.auth import JWT
+from hubbub.auth.refusals import ONCE
 from hubbub.channels import seconds
 from hubbub.cli.output import say, say_error
 from hubbub.errors import HubbubError, UsageError
@@ -55,7 +56,7 @@ def check(
     token: Annotated[str, typer.Argument(help="The token.")],
     secret: Secret = "",
     channel: Annotated[str, typer.Option(help="The channel, for a subscription token.")] = "",
-    user: User = "",
+    user: Annotated[str, typer.Option(help="With --channel: the user whose token it must be.")] = "",
     audience: Audience = None,
     issuer: Issuer = None,
     as_json: Json = False,
@@ -106,4 +107,4 @@ class _Reasons(logging.Handler):
     last = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.last = record.getMessage()
+        self.last = record.getMessage().removesuffix(ONCE)
