@@ -562,7 +562,7 @@ class Protocol(asyncio.Protocol, Transport):
             self._heartbeat.add(self)
             return
         self._fail(Unresponsive("no answer to a ping"))
-        self.loop.call_later(_PARTING, self.abort)
+        self._cut_off_in(_PARTING)
 
     def on_app_done(self, *, failed: bool, accepted: bool) -> None:
         """The app's task ends: it has returned or raised. Who has attached stays."""
@@ -626,10 +626,12 @@ class Protocol(asyncio.Protocol, Transport):
         self._when_written(self._transport.close)
 
     def _start_close_timer(self) -> None:
+        self._cut_off_in(self._policy.close_timeout if self._policy is not None else _CLOSE_TIMEOUT)
+
+    def _cut_off_in(self, seconds: float) -> None:
         if self._close_timer is not None:
             self._close_timer.cancel()
-        timeout = self._policy.close_timeout if self._policy is not None else _CLOSE_TIMEOUT
-        self._close_timer = Deadline(self.loop, timeout, self.abort)
+        self._close_timer = Deadline(self.loop, seconds, self.abort)
 
     def _borrow_socket(self) -> None:
         """Writes to the socket directly from now on, if it is a plain one and the connection is open."""
